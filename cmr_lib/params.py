@@ -9,7 +9,7 @@ import types
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -76,7 +76,7 @@ class Simulate(_Strict):
     workers: Positive
 
     @model_validator(mode="after")
-    def _shares_sum_to_one(self) -> Self:
+    def _shares_sum_to_one(self) -> Any:
         total = sum(self.diagnoses.values())
         if abs(total - 1) > 1e-6:
             raise ValueError(f"diagnoses: the shares sum to {total:g}, 1 is wanted")
@@ -116,7 +116,7 @@ class SplitShares(_Strict):
     test: Share
 
     @model_validator(mode="after")
-    def _sum_to_one(self) -> Self:
+    def _sum_to_one(self) -> Any:
         if abs(self.train + self.validation + self.test - 1) > 1e-6:
             raise ValueError("split: the three shares must sum to 1")
         return self
@@ -144,7 +144,7 @@ class Preprocess(_Strict):
     workers: Positive
 
     @model_validator(mode="after")
-    def _patients_need_a_key(self) -> Self:
+    def _patients_need_a_key(self) -> Any:
         if self.source == "dicom" and self.identity.key_file is None and self.cohort.studies is not None:
             raise ValueError("identity.key_file: a clinic's studies need a key file outside the repository")
         return self

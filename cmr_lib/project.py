@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 DIGITS = 4
+Number = float | int | np.floating | np.integer
 PUBLIC_DEMO_KEY = b"CMRformer-open: a public key, for synthetic phantoms only"
 
 
@@ -184,7 +185,7 @@ def rng(seed: int, *where: int | str) -> np.random.Generator:
 
 # --- records ----------------------------------------------------------------------------------------------------
 def estimate(
-    value: float, *, n: int, low: float | None = None, high: float | None = None, chance: float | None = None
+    value: Number, *, n: int, low: Number | None = None, high: Number | None = None, chance: Number | None = None
 ) -> dict[str, float | int]:
     """One entry of a metrics.json: the value with its n, its 95 % interval and the chance level where they apply."""
     entry: dict[str, float | int] = {"value": float(value), "n": int(n)}

@@ -1,0 +1,1 @@
+"""Clips: their store, split, data sets and augmentation."""

@@ -1,0 +1,1 @@
+"""Embeddings in, numbers with n, interval and chance out. Imports stay light: take what you need from the modules."""

@@ -1,0 +1,130 @@
+"""Published numbers, and ours: one table with the source, n and interval of every number, and what forbids comparing.
+
+Ours come from the stages' metrics.json and are measured on a synthetic phantom; the published ones on patients whose
+data are private. They stand side by side to show what is usually reported and how wide its error is, never as a race.
+Published entries are restricted to numbers whose n is known and that we read at the source or recomputed from released
+files; the interval is Wilson's or the authors' where a share or an interval was given, and empty otherwise.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from cmr_lib import project
+
+STAGES = ("simulate", "preprocess", "pretrain", "retrieval", "classification", "umap", "attention")
+COLUMNS = ["who", "stage", "metric", "value", "low", "high", "n", "chance", "data", "source", "note"]
+PHANTOM = "synthetic phantom"
+PRIVATE = "not comparable: private data of patients, another task definition"
+CMRFORMER = "https://arxiv.org/abs/2304.07675"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One number of somebody else; n is None only where value is None (a number that we have not read)."""
+
+    who: str
+    stage: str
+    metric: str
+    value: float | None
+    n: int | None
+    data: str
+    source: str
+    note: str
+    low: float | None = None
+    high: float | None = None
+    chance: float | None = None
+
+
+def _unread(stage: str, metric: str) -> Published:
+    note = "not read by us: only the abstract was available"
+    return Published("CMRformer (2023)", stage, metric, None, None, "private, 13,787 studies", CMRFORMER, note)
+
+
+def _cmrclip_finding(finding: str, internal: float, external: float) -> tuple[Published, Published]:
+    """Zero-shot AUC of CMR-CLIP, from the result files of its repository; n recovered from the printed fractions."""
+    source = "https://github.com/Makiya11/CMRCLIP at 4dd42e8, comparison/results"
+    note = PRIVATE + "; threshold and prototypes from the same site; n recovered from the printed fractions"
+    metric = f"{finding}, zero-shot AUROC"
+    return tuple(
+        Published("CMR-CLIP (2026)", "classification", metric, value, n, data, source, note, chance=0.5)
+        for value, n, data in ((internal, 201, "private, same centre"), (external, 129, "private, sister centre"))
+    )
+
+
+_CMRCLIP = "https://github.com/Makiya11/CMRCLIP at 4dd42e8, comparison/results"
+_SHAD = "https://github.com/rohanshad/cmr_transformer, mean recomputed by us from the released predictions"
+_ICM = "https://github.com/sxtforreal/FairICP, computed by us from the published prediction file"
+
+PUBLISHED: tuple[Published, ...] = (
+    _unread("retrieval", "image → report and report → image recall@k, median rank"),
+    _unread("classification", "ACDC and cardiomyopathy accuracy"),
+    Published("CMRformer-derived", "classification", "ischaemic or not, AUROC", 0.958, 461, "private", _ICM, PRIVATE,
+              chance=0.5),
+    Published("CMR-CLIP (2026)", "classification", "ACDC, mean one-vs-rest AUROC (supervised)", 0.978, 40, "ACDC",
+              _CMRCLIP, "not comparable: patients, one split, one run", chance=0.5),
+    Published("CMR-CLIP (2026)", "classification", "4 cardiomyopathies, mean AUROC (supervised)", 0.953, 291, "private",
+              _CMRCLIP, PRIVATE, chance=0.5),
+    *_cmrclip_finding("lv_dysfunction", 0.735, 0.768),
+    *_cmrclip_finding("rv_dysfunction", 0.783, 0.792),
+    *_cmrclip_finding("lv_dilation", 0.831, 0.835),
+    *_cmrclip_finding("rv_dilation", 0.838, 0.728),
+    *_cmrclip_finding("lv_hypertrophy", 0.881, 0.879),
+    *_cmrclip_finding("lge", 0.705, 0.621),
+    Published("Shad et al.", "classification", "LVEF mean absolute error, points", 3.344, 4259, "UK Biobank",
+              _SHAD, "not comparable: patients, whole network fitted; their baseline without pretraining: 4.603"),
+    Published("Shad et al.", "classification", "LVEF mean absolute error, points", 6.88, 697, "Kaggle DSB",
+              _SHAD, "not comparable: patients, whole network fitted; their baseline without pretraining: 8.267"),
+)  # fmt: skip
+
+
+def published_table(entries: Iterable[Published] = PUBLISHED) -> pd.DataFrame:
+    """The published numbers (COLUMNS). Raises ValueError for a number without n or source."""
+    for entry in entries:
+        if entry.value is not None and (not entry.n or not entry.source):
+            raise ValueError(f"{entry.who}, {entry.metric}: a number needs its n and its source.")
+    return _numeric(pd.DataFrame([asdict(entry) for entry in entries], columns=COLUMNS))
+
+
+def find_estimates(metrics: Any, name: str = "") -> dict[str, dict[str, Any]]:
+    """Every estimate (a mapping with `value` and `n`) inside a metrics.json, by its dotted name."""
+    if not isinstance(metrics, dict):
+        return {}
+    if "value" in metrics and "n" in metrics:
+        return {name: metrics}
+    found = {}
+    for key, item in metrics.items():
+        found |= find_estimates(item, f"{name}.{key}" if name else key)
+    return found
+
+
+def our_table(root: Path | str, stages: Sequence[str] = STAGES, data: str = PHANTOM) -> pd.DataFrame:
+    """Every estimate of `root/<stage>/metrics.json` (COLUMNS).
+
+    Raises FileNotFoundError naming the stage whose file is missing.
+    """
+    rows = []
+    for stage in stages:
+        path = project.require(Path(root) / stage / "metrics.json", f"stage {stage}")
+        for name, entry in find_estimates(json.loads(path.read_text(encoding="utf-8"))).items():
+            numbers = {column: entry.get(column) for column in ("value", "low", "high", "n", "chance")}
+            place = {"who": "this repository", "stage": stage, "metric": name, "data": data}
+            rows.append({**place, **numbers, "source": f"{stage}/metrics.json", "note": data})
+    return _numeric(pd.DataFrame(rows, columns=COLUMNS))
+
+
+def summary(root: Path | str, stages: Sequence[str] = STAGES, data: str = PHANTOM) -> pd.DataFrame:
+    """Ours above, published below, stage by stage in the order of the pipeline (COLUMNS)."""
+    both = pd.concat([our_table(root, stages, data), published_table()], ignore_index=True)
+    order = both["stage"].map({stage: number for number, stage in enumerate(STAGES)})
+    return both.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+def _numeric(table: pd.DataFrame) -> pd.DataFrame:
+    numbers = {column: pd.to_numeric(table[column]).astype(float) for column in ("value", "low", "high", "chance")}
+    return table.assign(**numbers, n=pd.to_numeric(table["n"]).astype("Int64"))

@@ -1,0 +1,180 @@
+"""Numbers with intervals that respect patients.
+
+Studies of one patient resemble each other, so a bootstrap draws patients, not rows: a drawn patient brings all of
+their rows. A resample is a row of weights (how often each row was drawn), and a statistic takes (values, weights) and
+answers for all resamples at once. Intervals are percentile intervals (Efron & Tibshirani 1993, chapter 13); a share of
+successes without a spread gets Wilson's interval (Wilson 1927, JASA 22:209).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int, Num
+
+from cmr_lib import project
+
+Values = Num[np.ndarray, "rows *columns"]
+Weights = Float[np.ndarray, "samples rows"]
+Statistic = Callable[[Values, Weights], Float[np.ndarray, " samples"]]
+BLOCK = 250  # resamples held in memory at once
+
+
+# --- statistics: (values, weights) -> one number a resample -----------------------------------------------------
+def mean(values: Num[np.ndarray, " rows"], weights: Weights) -> Float[np.ndarray, " samples"]:
+    """Weighted mean."""
+    return _ratio(weights @ values.astype(float), weights.sum(axis=1))
+
+
+def median(values: Num[np.ndarray, " rows"], weights: Weights) -> Float[np.ndarray, " samples"]:
+    """Weighted median: with weights of one, `numpy.median`."""
+    order = np.argsort(values, kind="stable")
+    sorted_values, cumulated = values[order].astype(float), np.cumsum(weights[:, order], axis=1)
+    half = cumulated[:, -1:] / 2
+    lower, upper = np.argmax(cumulated >= half, axis=1), np.argmax(cumulated > half, axis=1)
+    return (sorted_values[lower] + sorted_values[upper]) / 2
+
+
+def mean_absolute_error(values: Float[np.ndarray, "rows 2"], weights: Weights) -> Float[np.ndarray, " samples"]:
+    """Mean of |predicted − true|; columns: true, predicted."""
+    return mean(np.abs(values[:, 1] - values[:, 0]), weights)
+
+
+def pearson(values: Float[np.ndarray, "rows 2"], weights: Weights) -> Float[np.ndarray, " samples"]:
+    """Pearson correlation of the two columns; NaN where one of them does not vary."""
+    total = weights.sum(axis=1)
+    centred = values - values.mean(axis=0)  # for precision only: the weighted means are taken off below
+    first, second = _ratio(weights @ centred[:, 0], total), _ratio(weights @ centred[:, 1], total)
+    covariance = _ratio(weights @ (centred[:, 0] * centred[:, 1]), total) - first * second
+    spread = [_ratio(weights @ centred[:, i] ** 2, total) - m**2 for i, m in enumerate((first, second))]
+    return _ratio(covariance, np.sqrt(np.maximum(spread[0], 0) * np.maximum(spread[1], 0)))
+
+
+def balanced_accuracy(values: Num[np.ndarray, "rows 2"], weights: Weights) -> Float[np.ndarray, " samples"]:
+    """Mean over the true classes present of the share recognised; columns: codes of true and predicted class."""
+    hit = (values[:, 0] == values[:, 1]).astype(float)
+    recalls = []
+    for code in np.unique(values[:, 0]):
+        belongs = (values[:, 0] == code).astype(float)
+        recalls.append(_ratio(weights @ (belongs * hit), weights @ belongs))
+    table = np.stack(recalls)
+    present = np.isfinite(table)
+    return _ratio(np.where(present, table, 0.0).sum(axis=0), present.sum(axis=0).astype(float))
+
+
+def auroc(values: Float[np.ndarray, "rows 2"], weights: Weights) -> Float[np.ndarray, " samples"]:
+    """Chance that a positive scores above a negative, ties counted half; columns: label (0 or 1), score.
+
+    NaN where a resample holds one class only. Source: Hanley & McNeil 1982, Radiology 143:29.
+    """
+    order = np.argsort(values[:, 1], kind="stable")
+    positive, weights = values[order, 0] == 1, weights[:, order]
+    _, starts, group = np.unique(values[order, 1], return_index=True, return_inverse=True)
+    negatives = np.add.reduceat(weights * ~positive, starts, axis=1)  # weight of the negatives at each distinct score
+    below = np.cumsum(negatives, axis=1) - negatives / 2
+    wins = (weights * positive * below[:, group]).sum(axis=1)
+    return _ratio(wins, (weights @ positive.astype(float)) * (weights @ (~positive).astype(float)))
+
+
+def _ratio(top: Float[np.ndarray, " samples"], bottom: Float[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
+    """`top / bottom`, NaN where the bottom is zero."""
+    return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
+
+
+# --- resampling -------------------------------------------------------------------------------------------------
+def _codes(patients: Iterable[Any]) -> tuple[int, Int[np.ndarray, " rows"]]:
+    names, codes = np.unique(np.asarray([str(patient) for patient in patients], dtype=str), return_inverse=True)
+    return len(names), codes
+
+
+def _resamples(patients: Iterable[Any], samples: int, seed: int) -> Iterator[Weights]:
+    """Blocks of weights: how often each row is in each resample of patients."""
+    n, codes = _codes(patients)
+    generator = project.rng(seed, "bootstrap")
+    for start in range(0, samples, BLOCK):
+        size = min(BLOCK, samples - start)
+        drawn = generator.integers(0, n, size=(size, n)) + n * np.arange(size)[:, None]
+        counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+        yield counts[:, codes].astype(float)
+
+
+def _interval(draws: Float[np.ndarray, " samples"], level: float) -> tuple[float, float]:
+    defined = draws[np.isfinite(draws)]
+    if 2 * len(defined) < len(draws) or not len(defined):  # mostly undefined: an interval would mislead
+        return float("nan"), float("nan")
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def point(values: Values, statistic: Statistic) -> float:
+    """The statistic of the rows as they are; NaN without rows."""
+    return float(statistic(values, np.ones((1, len(values))))[0]) if len(values) else float("nan")
+
+
+def bootstrap_by_patient(
+    values: Values, patients: Iterable[Any], statistic: Statistic, samples: int, seed: int, level: float = 0.95
+) -> tuple[float, float]:
+    """Percentile interval (low, high) of `statistic` over resamples of patients.
+
+    Resamples in which the statistic is undefined (one class only) are left out; (NaN, NaN) when that is more than half
+    of them, or when there are fewer than two patients. The same seed and patients give the same resamples, whatever
+    the statistic. Raises ValueError when rows and patients differ in number.
+    """
+    patients = list(patients)
+    if len(patients) != len(values):
+        raise ValueError(f"{len(values)} rows but {len(patients)} patient keys.")
+    if len(set(patients)) < 2:
+        return float("nan"), float("nan")
+    draws = [statistic(values, weights) for weights in _resamples(patients, samples, seed)]
+    return _interval(np.concatenate(draws), level)
+
+
+def paired_difference(
+    first: Values, second: Values, patients: Iterable[Any], statistic: Statistic, samples: int, seed: int
+) -> tuple[float, float, float]:
+    """Statistic of `first` minus statistic of `second` on the same rows, and its 95 % interval by patient.
+
+    Both are computed on the same resamples, so what the two share cancels out.
+    """
+    width = first.reshape(len(first), -1).shape[1]
+    joined = np.concatenate([first.reshape(len(first), -1), second.reshape(len(second), -1)], axis=1).astype(float)
+
+    def difference(values: Values, weights: Weights) -> Float[np.ndarray, " samples"]:
+        left, right = values[:, :width], values[:, width:]
+        if first.ndim == 1:
+            left, right = left[:, 0], right[:, 0]
+        return statistic(left, weights) - statistic(right, weights)
+
+    low, high = bootstrap_by_patient(joined, patients, difference, samples, seed)
+    return point(joined, difference), low, high
+
+
+def wilson(successes: int | float, n: int, level: float = 0.95) -> tuple[float, float]:
+    """Wilson's interval for a share `successes / n`; (NaN, NaN) for n = 0."""
+    if n == 0:
+        return float("nan"), float("nan")
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share = successes / n
+    centre = share + z**2 / (2 * n)
+    margin = z * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    low, high = (centre - margin) / (1 + z**2 / n), (centre + margin) / (1 + z**2 / n)
+    return (low if successes > 0 else 0.0), (high if successes < n else 1.0)  # exact at the ends
+
+
+def summarise(
+    values: Values, patients: Iterable[Any], statistic: Statistic, samples: int, seed: int, *, is_share: bool = False
+) -> dict[str, float | int]:
+    """One row of a results table: value, low, high (95 % by patient), n rows, n patients.
+
+    `is_share`: the values are successes in [0, 1]. Where all are misses (or all hits) resampling shows no spread, and
+    Wilson's interval over patients is given instead.
+    """
+    patients = list(patients)
+    n_patients = len(set(patients))
+    value = point(values, statistic)
+    if is_share and value in (0.0, 1.0):
+        low, high = wilson(value * n_patients, n_patients)
+    else:
+        low, high = bootstrap_by_patient(values, patients, statistic, samples, seed)
+    return {"value": value, "low": low, "high": high, "n": len(values), "n_patients": n_patients}

@@ -1,0 +1,78 @@
+"""What the read-out token looks at, study by study: the maps of a model over the images of a clip store."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float, UInt8
+
+from cmr_lib import params
+from cmr_lib.clips import augment, dataset
+from cmr_lib.clips.store import ClipStore
+from cmr_lib.models.cmrformer import CMRformer
+
+
+@dataclass(frozen=True)
+class Looked:
+    """Maps of n studies with f places in the frame plan each; `space` and `time` sum to 1 over a study."""
+
+    frames: UInt8[np.ndarray, "n f crop crop"]
+    space: Float[np.ndarray, "n f rows cols"]
+    time: Float[np.ndarray, "n f"]
+    present: Bool[np.ndarray, "n f"]
+    places: pd.DataFrame  # one row a place of the plan: view, sequence, position, phase
+
+    def captions(self) -> list[str]:
+        """A short name for each place: view, slice position, phase."""
+        still = self.places["sequence"] == "lge"
+        return [
+            f"{row.view} {row.position:.1f} LGE"
+            if is_still
+            else f"{row.view} {row.position:.1f} {100 * row.phase:.0f}%"
+            for row, is_still in zip(self.places.itertuples(), still, strict=True)
+        ]
+
+
+@torch.inference_mode()
+def look(model: CMRformer, clips: ClipStore, study_keys: Sequence[str], plan: params.FramePlan) -> Looked:
+    """The last block's read-out attention for these studies (centre crops, evaluation mode)."""
+    model.eval()
+    studies = dataset.StudyDataset(clips, list(study_keys), plan)
+    batch = dataset.collate([studies[i] for i in range(len(studies))])
+    places = {name: batch[name] for name in ("view", "sequence", "position", "phase", "mask")}
+    space, time = model.video.attention_maps(augment.centre_crop(batch["frames"], plan.crop_px), **places)
+    edge = (batch["frames"].shape[-1] - plan.crop_px) // 2
+    frames = batch["frames"][:, :, 0, edge : edge + plan.crop_px, edge : edge + plan.crop_px]
+    planned = dataset.places(plan)
+    table = pd.DataFrame(
+        {
+            "view": [place.view.value for place in planned],
+            "sequence": [place.sequence.value for place in planned],
+            "position": [place.position for place in planned],
+            "phase": [place.phase for place in planned],
+        }
+    )
+    return Looked(frames.numpy(), space.numpy(), time.numpy(), batch["mask"].numpy(), table)
+
+
+def weight_table(looked: Looked) -> pd.DataFrame:
+    """Mean weight of an image by view and phase, with a normal 95 % interval of the mean over studies.
+
+    Columns: view (with the sequence where it is still), phase (NaN for stills), weight, low, high, n, uniform.
+    """
+    places, rows = looked.places, []
+    group = places["view"].where(places["sequence"] == "cine", places["view"] + " LGE")
+    phase = places["phase"].where(places["sequence"] == "cine")
+    for (view, when), members in places.groupby([group, phase], dropna=False, sort=True):
+        columns = members.index.to_numpy()
+        seen = looked.present[:, columns]
+        weights = np.where(seen, looked.time[:, columns], 0.0).sum(axis=1)[seen.any(axis=1)]
+        weights = weights / seen.sum(axis=1)[seen.any(axis=1)]
+        half = 1.96 * weights.std(ddof=1) / np.sqrt(len(weights)) if len(weights) > 1 else np.nan
+        mean = float(weights.mean()) if len(weights) else np.nan
+        rows.append(
+            {"view": view, "phase": when, "weight": mean, "low": mean - half, "high": mean + half, "n": len(weights)}
+        )
+    return pd.DataFrame(rows).assign(uniform=1 / max(1.0, looked.present.sum(axis=1).mean()))

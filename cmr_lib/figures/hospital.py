@@ -1,0 +1,76 @@
+"""The synthetic hospital: its hearts, its cohort, and the check that the phantom contracts as it was told to."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Num
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cmr_lib import labels, project
+from cmr_lib.figures import style
+
+
+def phantom_montage(images: Mapping[str, Mapping[str, Num[np.ndarray, "_ _"]]], note: str = style.PHANTOM) -> Figure:
+    """A grid of images: rows = outer keys (diagnosis codes), columns = inner keys ("SAX ED", "SAX ES", "LGE", …).
+
+    A missing picture leaves its place empty. Grey levels are per picture (1st to 99th percentile).
+    """
+    columns = project.unique(name for row in images.values() for name in row)
+    side = min(0.95, (style.PAGE - 0.6) / len(columns))
+    size = {"width": side * len(columns) + 0.6, "height": side * len(images) + 0.45}
+    fig, axes = style.canvas(len(images), len(columns), **size, note=note)
+    fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
+    for place, (code, row) in zip(axes, images.items(), strict=True):
+        place[0].set_ylabel(code, rotation=0, ha="right", va="center", fontweight="bold")
+        for cell, name in zip(place, columns, strict=True):
+            image = row.get(name)
+            limits = (0, 1) if image is None else np.percentile(image, [1, 99])
+            style.image_axes(cell, image, vmin=limits[0], vmax=limits[1])
+    for cell, name in zip(axes[0], columns, strict=True):
+        cell.set_title(name, loc="center", fontweight="normal")
+    return fig
+
+
+def cohort_overview(truth: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
+    """LVEF and LVEDVi by diagnosis: a dot a study, the median as a bar. Columns: diagnosis, lvef, lvedvi."""
+    codes = [code for code in labels.DIAGNOSES if (truth["diagnosis"] == code).any()]
+    fig, axes = style.canvas(1, 2, width=style.PAGE, height=0.6 + 0.27 * len(codes), note=note, sharey=True)
+    _strips(axes[0, 0], truth, codes, "lvef", "LVEF (%)")
+    _strips(axes[0, 1], truth, codes, "lvedvi", "LVEDV index (mL/m²)")
+    axes[0, 0].axvline(labels.LVEF_CUTS[2], color=style.GREY, linestyle=":", linewidth=1)
+    axes[0, 0].set_title(f"reduced below {labels.LVEF_CUTS[2]:g} % (dotted)", fontweight="normal")
+    counts = truth["diagnosis"].value_counts()
+    axes[0, 0].set_yticks(range(len(codes)), [f"{code} (n = {counts[code]})" for code in codes])
+    axes[0, 0].invert_yaxis()
+    return fig
+
+
+def _strips(axes: Axes, truth: pd.DataFrame, codes: list[labels.Diagnosis], column: str, label: str) -> None:
+    for row, code in enumerate(codes):
+        values = truth.loc[truth["diagnosis"] == code, column].to_numpy(dtype=float)
+        jitter = project.rng(0, "jitter", str(code), column).uniform(-0.28, 0.28, len(values))
+        colour, _ = style.DIAGNOSIS[code]
+        axes.scatter(values, row + jitter, s=5, color=colour, alpha=0.45, linewidths=0, rasterized=True)
+        axes.plot([np.nanmedian(values)] * 2, [row - 0.36, row + 0.36], color=style.BLACK, linewidth=1.6)
+    axes.set_xlabel(label)
+    axes.tick_params(axis="y", length=0)
+
+
+def ef_check(
+    target: Float[np.ndarray, " studies"], rasterised: Float[np.ndarray, " studies"], note: str = style.PHANTOM
+) -> Figure:
+    """LVEF asked for against LVEF counted from the phantom's label pixels (%), with the identity line."""
+    fig, axes = style.canvas(width=style.COLUMN, height=3.2, note=note)
+    place, error = axes[0, 0], np.abs(rasterised - target)
+    limits = [min(target.min(), rasterised.min()) - 3, max(target.max(), rasterised.max()) + 3]
+    place.plot(limits, limits, color=style.GREY, linestyle=":", linewidth=1, label="identity")
+    place.scatter(target, rasterised, s=9, color=style.BLUE, alpha=0.7, linewidths=0, label="study")
+    place.set(xlabel="LVEF asked for (%)", ylabel="LVEF in the images (%)", xlim=limits, ylim=limits, aspect="equal")
+    place.set_title(
+        f"difference {error.mean():.1f} on average,\nat most {error.max():.1f} points, n = {len(target)}",
+        fontweight="normal",
+    )
+    place.legend(loc="upper left")
+    return fig

@@ -1,0 +1,133 @@
+"""Retrieval: recall with intervals beside chance, where the right report stands, and what was found."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Num
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cmr_lib.figures import style
+
+KIND_LOOKS = {
+    "own": (style.BLUE, "o", "-", "own report"),
+    "equal": (style.GREEN, "^", "-.", "equal words count"),
+    "gallery": (style.ORANGE, "s", "--", "own, random gallery of {gallery}"),
+    "shuffled": (style.GREY, "x", "", "shuffled pairs (control)"),
+}
+
+
+def recall_curves(
+    table: pd.DataFrame, kinds: Sequence[str] = ("own", "gallery", "shuffled"), note: str = style.PHANTOM
+) -> Figure:
+    """Recall@k with 95 % intervals, one panel a direction; `table` from evaluation.retrieval.retrieval_table.
+
+    Dotted: chance k / N of the whole gallery.
+    """
+    recall = table[table["metric"] == "recall_at_k"]
+    directions = list(dict.fromkeys(recall["direction"]))
+    fig, axes = style.canvas(1, max(1, len(directions)), width=style.PAGE, height=2.7, note=note, sharey=True)
+    for place, direction in zip(axes[0], directions, strict=False):
+        part = recall[recall["direction"] == direction]
+        for number, kind in enumerate(kinds):
+            if (part["kind"] == kind).any():
+                _curve(place, part[part["kind"] == kind], kind, 1 + 0.05 * (number - (len(kinds) - 1) / 2))
+        own = part[part["kind"] == "own"]
+        place.plot(
+            own["k"], own["chance"], color=style.GREY, linestyle=":", label=f"chance k / {own['gallery'].iloc[0]}"
+        )
+        place.set_xscale("log")
+        place.set_xticks(own["k"], [f"{k:g}" for k in own["k"]])
+        place.minorticks_off()
+        place.set(xlabel="k", ylim=(-0.02, 1.02))
+        place.set_title(f"{direction}  (n = {own['n'].iloc[0]}, {own['n_patients'].iloc[0]} patients)")
+    axes[0, 0].set_ylabel("recall@k")
+    if directions:
+        handles, names = axes[0, 0].get_legend_handles_labels()
+        fig.legend(handles, names, loc="outside upper center", ncols=len(names))
+    return fig
+
+
+def _curve(place: Axes, rows: pd.DataFrame, kind: str, aside: float) -> None:
+    """One kind's curve, moved aside a little on the log axis so that intervals do not cover each other."""
+    colour, marker, line, label = KIND_LOOKS[kind]
+    place.errorbar(
+        rows["k"] * aside,
+        rows["value"],
+        yerr=style.interval(rows["value"], rows["low"], rows["high"]),
+        color=colour,
+        marker=marker,
+        linestyle=line,
+        capsize=2,
+        label=label.format(gallery=int(rows["gallery"].iloc[0])),
+    )
+
+
+def rank_histogram(
+    ranks: Mapping[str, Float[np.ndarray, " queries"]], gallery: int, note: str = style.PHANTOM
+) -> Figure:
+    """Where the right item stands, one panel a direction (key): queries by rank; dotted: a random order."""
+    fig, axes = style.canvas(1, len(ranks), width=style.PAGE, height=2.3, note=note, sharey=True)
+    edges = np.linspace(0.5, gallery + 0.5, min(gallery, 30) + 1)
+    for place, (direction, values) in zip(axes[0], ranks.items(), strict=True):
+        place.hist(values, bins=edges, color=style.BLUE, edgecolor="white", linewidth=0.4)
+        style.chance_line(place, len(values) / (len(edges) - 1), label="random order")
+        place.axvline(np.median(values), color=style.RED, linestyle="--", label=f"median rank {np.median(values):g}")
+        place.set(xlabel=f"rank of the right item (of {gallery})")
+        place.set_title(f"{direction}  (n = {len(values)})")
+        place.legend()
+    axes[0, 0].set_ylabel("queries")
+    return fig
+
+
+@dataclass(frozen=True)
+class Found:
+    """One report that a study retrieved."""
+
+    rank: int
+    similarity: float
+    text: str
+    is_own: bool = False
+
+
+@dataclass(frozen=True)
+class Example:
+    """A query study: a few frames by caption, what it found, and where its own report stands."""
+
+    frames: Mapping[str, Num[np.ndarray, "_ _"]]
+    found: Sequence[Found]
+    own_rank: int | float
+    title: str = ""
+
+
+def examples(rows: Sequence[Example], note: str = style.PHANTOM) -> Figure:
+    """Query frames (left) beside the first words of the reports found; the study's own report is starred and bold."""
+    columns = max(len(row.frames) for row in rows)
+    lines = max(len(row.found) for row in rows)
+    height = max(1.0, 0.27 * lines + 0.25) * len(rows) + 0.3
+    text_width = style.PAGE - 0.2 - 1.0 * columns
+    widths = [1.0] * columns + [text_width]
+    fig, axes = style.canvas(len(rows), columns + 1, width=style.PAGE, height=height, note=note, width_ratios=widths)
+    fig.get_layout_engine().set(w_pad=0.02, h_pad=0.03, wspace=0.02, hspace=0.02)
+    for place, row in zip(axes, rows, strict=True):
+        for cell, name in zip(place[:columns], [*row.frames, *[""] * columns], strict=False):
+            style.image_axes(cell, row.frames.get(name))
+            cell.set_title(name, loc="center", fontweight="normal")
+        _reports(place[-1], row, lines, characters=int(19 * text_width))
+    return fig
+
+
+def _reports(cell: Axes, row: Example, lines: int, characters: int) -> None:
+    """Two lines a report, `characters` wide."""
+    style.image_axes(cell, None)
+    cell.set(xlim=(0, 1), ylim=(0, 1))
+    cell.set_title(f"{row.title}  own report at rank {row.own_rank:g}".strip())
+    for number, found in enumerate(row.found):
+        head = f"{'★' if found.is_own else ' '} {found.rank}. ({found.similarity:.2f}) "
+        text = textwrap.wrap(head + found.text, characters, max_lines=2, placeholder=" …", subsequent_indent=" " * 6)
+        weight = "bold" if found.is_own else "normal"
+        height = 1 - (number + 0.08) / lines
+        cell.text(0.0, height, "\n".join(text), va="top", fontsize=6, fontweight=weight)

@@ -1,0 +1,77 @@
+"""Why an input did not become an output: a small closed list of codes, one line of meaning each.
+
+The first letter says what happens: E (error) is `rejected`, N (not for us) is `ignored`, W (worth a remark) is
+`repaired`, that is, used after all. Law of conservation: found = accepted + rejected + ignored, where a repaired
+input counts as accepted. A row holds keyed names and codes only: never a raw value, never a path.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from cmr_lib.types import Reject
+
+CODES: dict[str, str] = {
+    # files that are not what this pipeline reads
+    "N_NOT_REGULAR": "not a regular file (link, pipe, device): never opened, never followed",
+    "N_NOT_DICOM": "not a DICOM file",
+    "N_NOT_IMAGE": "a DICOM object without an image (report, presentation state, raw data, directory)",
+    "N_NOT_MR": "an image of another modality than MR",
+    "N_DERIVED": "a screenshot, a colour image, or an image with text burned in",
+    "N_LOCALISER": "a still image without inversion recovery (localiser and the like)",
+    "N_OTHER_SEQUENCE": "neither cine nor late enhancement (flow, map, perfusion, inversion-time scout)",
+    "N_DUPLICATE": "the same image a second time",
+    "N_REPEAT": "an earlier or less complete acquisition of a slice that is used",
+    # files that should have been readable
+    "E_IO": "the file system refused to give the bytes",
+    "E_TOO_BIG": "the file, or the image it declares, is larger than the cap",
+    "E_REQUIRED_MISSING": "an element without which the image has no meaning is missing or unreadable",
+    "E_GEOMETRY": "position, orientation or spacing is not finite or not plausible",
+    "E_PIXEL_META": "the description of the pixels contradicts itself",
+    "E_PIXEL_SHORT": "fewer pixel bytes than rows × columns",
+    "E_TRANSFER_SYNTAX": "an unknown transfer syntax",
+    "E_DECODE": "the pixels cannot be decoded",
+    "E_ENHANCED_UNSUPPORTED": "a multi-frame object: not read yet",
+    "E_DUP_CONFLICT": "two different images under one SOPInstanceUID: both are refused",
+    "W_NO_PREAMBLE": "the DICOM preamble is missing; every required element is there",
+    # series, studies, reports
+    "W_PHASES_RESAMPLED": "slices with different numbers of phases, resampled on the RR interval",
+    "E_ARCHIVE": "a zip archive, or an entry of one, that is broken, encrypted, oversized or points outside itself",
+    "E_NO_IMAGES": "a study without one readable MR image",
+    "E_NO_STACK": "a study without cine and without late enhancement",
+    "E_IDENTITY_CONFLICT": "two patients in one study, or a report that names another patient",
+    "E_SEVERAL_STUDIES": "several accession numbers in one study",
+    "E_DUP_STUDY": "a second study of the same accession number",
+    "W_NO_REPORT": "a study without a report: kept",
+    "E_NO_STUDY": "a report without a study",
+    "E_REPORT_EMPTY": "a report without text",
+    "E_REPORT_NO_ACCESSION": "a report without an accession number",
+    "E_REPORT_TOO_LONG": "a report longer than the cap",
+    "E_UNFORESEEN": "a study whose processing failed in a way that no other code names; the tag is the error's type",
+    "W_ENCODING": "a table of reports that is not UTF-8, read as Latin-1",
+}
+ACTIONS = {"E": "rejected", "N": "ignored", "W": "repaired"}
+COLUMNS = ("level", "code", "action", "study_key", "series_key", "file_key", "tag", "stage")
+
+
+class Refused(Exception):  # noqa: N818 (a verdict on an input, not an error of the program)
+    """An input that cannot be used: a code of CODES and, where it helps, the DICOM keyword at fault."""
+
+    def __init__(self, code: str, tag: str = "") -> None:
+        super().__init__(f"{code}: {CODES[code]}" + (f" [{tag}]" if tag else ""))
+        self.code = code
+        self.tag = tag
+
+
+def reject(level: str, code: str, **keys: str) -> Reject:
+    """A row for the reject table; the action follows from the code. Raises KeyError for an unknown code."""
+    if code not in CODES:
+        raise KeyError(f"Unknown reject code {code!r}; known: {', '.join(CODES)}.")
+    return Reject(level=level, code=code, action=ACTIONS[code[0]], **keys)
+
+
+def tally(rejects: Iterable[Reject], level: str) -> Mapping[str, int]:
+    """How many rows of one level there are for each code, by code."""
+    counts: dict[str, int] = {}
+    for row in rejects:
+        if row.level == level:
+            counts[row.code] = counts.get(row.code, 0) + 1
+    return dict(sorted(counts.items()))

@@ -1,0 +1,236 @@
+"""A study: find it on disk, read it whole, account for every file.
+
+found = accepted + rejected + ignored, by file; a repaired file counts as accepted. Patient and accession live in
+memory only; every name that leaves is keyed (project.keyed_name). `read_study` is a pure function of a path and a
+key, so that it can run in a child process with a time limit.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from cmr_lib.ingest.files import LIMITS, RawFile, is_zip, raw_files, read_regular
+from cmr_lib.ingest.header import quiet_pydicom, study_uid_of
+from cmr_lib.ingest.reading import Instance, parse
+from cmr_lib.ingest.rejects import Refused, reject
+from cmr_lib.ingest.stacks import Built, build_stacks
+from cmr_lib.ingest.views import assign_views
+from cmr_lib.project import keyed_name
+from cmr_lib.types import Reject, Stack
+
+PEEK = 50  # files of a folder that are tried for a study's UID
+
+
+@dataclass
+class StudyRead:
+    """What one study held. `patient_id` and `accession` are restricted: never write them."""
+
+    study_key: str
+    patient_id: str = ""
+    accession: str = ""
+    stacks: list[Stack] = field(default_factory=list)
+    rejects: list[Reject] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)  # files: found, accepted, rejected, ignored
+    facts: dict[str, float | int | str] = field(default_factory=dict)  # vendor, field_strength_t
+
+
+# --- finding ----------------------------------------------------------------------------------------------------
+def _peek(files: Iterable[Path]) -> str:
+    """StudyInstanceUID of the first of some files that has one; "" if none does."""
+    for path in list(files)[:PEEK]:
+        try:
+            if uid := study_uid_of(read_regular(path)):
+                return uid
+        except Refused:
+            continue
+    return ""
+
+
+def _listing(folder: Path) -> tuple[list[Path], list[Path], list[Path], list[Path]]:
+    """Zips, folders, other files, and links that stand for a study, of one folder; sorted by name."""
+    zips, folders, files, links = [], [], [], []
+    for entry in sorted(os.scandir(folder), key=lambda item: item.name):
+        path = Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(path)
+        elif entry.is_file(follow_symlinks=False):
+            (zips if is_zip(path) else files).append(path)
+        elif entry.is_dir() or path.suffix.lower() == ".zip":
+            links.append(path)
+    return zips, folders, files, links
+
+
+def _below(folder: Path, depth: int) -> tuple[list[Path], set[str]]:
+    """Entries of the studies at or below a folder, and the study UIDs that were seen there."""
+    zips, folders, files, links = _listing(folder)
+    own = _peek(files)
+    if zips and own:
+        raise ValueError(
+            f"Folder {folder.name} holds DICOM files beside .zip studies: give them a folder of their own."
+        )
+    inner = [_below(child, depth + 1) for child in folders] if depth < LIMITS.depth else []
+    uids = {own} - {""}
+    uids = uids.union(*(found for _, found in inner))
+    holders = sum(bool(found) for _, found in inner)
+    one_study = not zips and len(uids) <= 1 and (own or holders > 1 or depth > 0)
+    if one_study or own:
+        return ([folder] if files or folders else []), uids
+    return [*zips, *links, *(entry for entries, _ in inner for entry in entries)], uids
+
+
+def find_studies(root: Path | str) -> list[Path]:
+    """One entry a study below `root`, sorted: a .zip, or the uppermost folder whose files share a StudyInstanceUID.
+
+    Links are listed (and refused when read), never followed; loose files that are not DICOM are passed over. An empty
+    list means that there is nothing to read. Raises FileNotFoundError if `root` is absent.
+    """
+    root = Path(root)
+    if not root.exists():
+        raise FileNotFoundError(f"Folder of studies {root} not found.")
+    if not root.is_dir():
+        return [root]
+    return sorted(_below(root, 0)[0])
+
+
+# --- reading ----------------------------------------------------------------------------------------------------
+class _Ledger:
+    """Rows and counts of one study while it is read."""
+
+    def __init__(self, key: bytes, study_key: str) -> None:
+        self.key, self.study_key = key, study_key
+        self.rejects: list[Reject] = []
+        self.counts = dict.fromkeys(("found", "accepted", "rejected", "ignored"), 0)
+
+    def row(self, level: str, code: str, *, file: str = "", series: str = "", tag: str = "") -> Reject:
+        line = reject(
+            level,
+            code,
+            study_key=self.study_key,
+            file_key=keyed_name(self.key, "file", f"{self.study_key}/{file}") if file else "",
+            series_key=keyed_name(self.key, "series", series) if series else "",
+            tag=tag,
+        )
+        self.rejects.append(line)
+        return line
+
+    def drop(self, code: str, file: str, *, series: str = "", tag: str = "") -> None:
+        """One file that is not used."""
+        self.counts[self.row("file", code, file=file, series=series, tag=tag).action] += 1
+
+
+def _parse_all(files: Iterable[RawFile], ledger: _Ledger) -> list[tuple[str, Instance]]:
+    found = []
+    for file in files:
+        ledger.counts["found"] += 1
+        if file.code:
+            ledger.drop(file.code, file.name)
+            continue
+        try:
+            instance = parse(file.data)
+        except Refused as refused:
+            ledger.drop(refused.code, file.name, tag=refused.tag)
+            continue
+        found.append((file.name, instance))
+        if instance.no_preamble:
+            ledger.row("file", "W_NO_PREAMBLE", file=file.name, series=instance.series_uid)
+    return found
+
+
+def _same_pixels(first: Instance, second: Instance) -> bool:
+    same_scale = (first.slope, first.intercept) == (second.slope, second.intercept)
+    return same_scale and np.array_equal(first.raw, second.raw)
+
+
+def _without_doubles(found: list[tuple[str, Instance]], ledger: _Ledger) -> list[tuple[str, Instance]]:
+    """One instance a SOPInstanceUID: equal copies are ignored, contradicting ones all refused."""
+    by_uid: dict[str, list[tuple[str, Instance]]] = {}
+    for name, instance in found:
+        by_uid.setdefault(instance.sop_uid, []).append((name, instance))
+    kept = []
+    for (name, first), *others in by_uid.values():
+        conflict = not all(_same_pixels(first, other) for _, other in others)
+        if conflict:
+            ledger.drop("E_DUP_CONFLICT", name, series=first.series_uid, tag="SOPInstanceUID")
+        else:
+            kept.append((name, first))
+        for other_name, other in others:
+            ledger.drop("E_DUP_CONFLICT" if conflict else "N_DUPLICATE", other_name, series=other.series_uid)
+    return kept
+
+
+def _identity(instances: Sequence[Instance]) -> tuple[str, str]:
+    """Patient and accession of a study. Raises Refused if it holds no image, or two of either."""
+    if not instances:
+        raise Refused("E_NO_IMAGES")
+    patients, accessions = set(), set()
+    for item in instances:
+        patients.add(item.patient_id)
+        accessions.add(item.accession)
+    patients, accessions = patients - {""}, accessions - {""}
+    if len(patients) > 1:
+        raise Refused("E_IDENTITY_CONFLICT", "PatientID")
+    if len(accessions) > 1:
+        raise Refused("E_SEVERAL_STUDIES", "AccessionNumber")
+    return next(iter(patients), ""), next(iter(accessions), "")
+
+
+def _refuse_study(ledger: _Ledger, refused: Refused, remaining: int) -> StudyRead:
+    """A study that is not used: one row, and its remaining files counted as rejected."""
+    ledger.row("study", refused.code, tag=refused.tag)
+    ledger.counts["rejected"] += remaining
+    return StudyRead(ledger.study_key, rejects=ledger.rejects, counts=ledger.counts)
+
+
+def _stack_up(found: list[tuple[str, Instance]], ledger: _Ledger) -> Built:
+    """Stacks with views; unused files and resampled stacks go to the ledger."""
+    names = {id(instance): name for name, instance in found}
+    built = build_stacks([instance for _, instance in found], lambda uid: keyed_name(ledger.key, "series", uid))
+    for instance, code in built.dropped:
+        ledger.drop(code, names[id(instance)], series=instance.series_uid)
+    for index in built.resampled:
+        ledger.row("series", "W_PHASES_RESAMPLED", series=built.used[index][0].series_uid)
+    ledger.counts["accepted"] += sum(len(used) for used in built.used)
+    built.stacks = assign_views(built.stacks, built.descriptions)
+    return built
+
+
+def study_name(path: Path) -> str:
+    """The name of a study's folder, or of its .zip without the ending (restricted: often the accession number)."""
+    return path.stem if path.suffix.lower() == ".zip" else path.name
+
+
+def read_study(path: Path | str, key: bytes) -> StudyRead:
+    """Everything usable in one study (a .zip or a folder), and a row for everything else.
+
+    The study is named by its AccessionNumber, or by the name of its folder or .zip where that is empty. A study that
+    cannot be used has no stacks and a row of level "study". Raises FileNotFoundError; never for what files hold.
+    """
+    path = Path(path)
+    ledger = _Ledger(key, keyed_name(key, "study", study_name(path)))
+    path.lstat()
+    try:
+        with quiet_pydicom():
+            found = _parse_all(raw_files(path), ledger)
+    except Refused as refused:
+        ledger.counts = dict.fromkeys(ledger.counts, 0) | {"found": 1}
+        return _refuse_study(ledger, refused, 1)
+    try:
+        patient, accession = _identity([instance for _, instance in found])
+    except Refused as refused:
+        return _refuse_study(ledger, refused, len(found))
+    accession = accession or study_name(path)
+    _rename(ledger, keyed_name(key, "study", accession))
+    built = _stack_up(_without_doubles(found, ledger), ledger)
+    if not built.stacks:
+        ledger.row("study", "E_NO_STACK")
+    facts = {name: built.stacks[0].facts[name] for name in ("vendor", "field_strength_t")} if built.stacks else {}
+    return StudyRead(ledger.study_key, patient, accession, built.stacks, ledger.rejects, ledger.counts, facts)
+
+
+def _rename(ledger: _Ledger, study_key: str) -> None:
+    """Give the rows written so far the study's final name (file keys keep the name of the container)."""
+    ledger.study_key = study_key
+    ledger.rejects = [replace(row, study_key=study_key) for row in ledger.rejects]

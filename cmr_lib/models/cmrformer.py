@@ -1,0 +1,91 @@
+"""CMRformer: a study and its report, as two unit vectors that point the same way.
+
+After Qiu, Huang, Nakashima et al. 2023 (arXiv 2304.07675), as far as its abstract and its declared base, Frozen in
+Time, say. Each tower ends in a linear projection (without the ReLU that the successor's code puts in front of it: it
+would delete the negative half of the features), normalised to length 1. The temperature is learned in the log and
+1 / temperature is held at 100 or below, as in CLIP (Radford et al. 2021).
+"""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor, nn
+
+from cmr_lib import params, project
+from cmr_lib.models.text import TextEncoder
+from cmr_lib.models.video import VideoConfig, VideoEncoder
+
+LARGEST_SCALE = 100.0
+
+
+@dataclass(frozen=True)
+class CMRformerConfig:
+    """Everything that is needed to build the model again; `text` is a transformers config as a mapping."""
+
+    video: VideoConfig
+    text: dict[str, Any]
+    embed_dim: int = 256
+    temperature: float = 0.07
+    max_tokens: int = 512
+
+    @classmethod
+    def of(cls, settings: params.Pretrain, text: dict[str, Any]) -> Self:
+        """From the parameters of stage pretrain and a text config (`text.small_config` or a pretrained one's)."""
+        video = VideoConfig(image_px=settings.frames.crop_px, **settings.video.model_dump())
+        return cls(video, text, settings.embed_dim, settings.temperature, settings.text.max_tokens)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain mapping for config.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`. Raises TypeError for unknown keys."""
+        return cls(**{**values, "video": VideoConfig(**values["video"])})
+
+
+class CMRformer(nn.Module):
+    """Two towers, two projections, one temperature."""
+
+    def __init__(self, config: CMRformerConfig, text_body: nn.Module | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.video = VideoEncoder(config.video)
+        self.text = TextEncoder(config.text, text_body)
+        self.video_projection = nn.Linear(config.video.width, config.embed_dim, bias=False)
+        self.text_projection = nn.Linear(self.text.width, config.embed_dim, bias=False)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / config.temperature)))
+
+    @property
+    def logit_scale(self) -> Float32[Tensor, ""]:
+        """1 / temperature, at most 100."""
+        return self.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()
+
+    def encode_study(
+        self,
+        frames: Float32[Tensor, "b f 1 height width"],
+        view: Int64[Tensor, "b f"],
+        sequence: Int64[Tensor, "b f"],
+        position: Float32[Tensor, "b f"],
+        phase: Float32[Tensor, "b f"],
+        mask: Bool[Tensor, "b f"],
+    ) -> Float[Tensor, "b embed"]:
+        """Unit vectors of studies; the arguments are those of a batch (clips.dataset), frames in about [-1, 1]."""
+        features = self.video(frames, view, sequence, position, phase, mask)
+        return nn.functional.normalize(self.video_projection(features), dim=-1)
+
+    def encode_text(
+        self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"]
+    ) -> Float[Tensor, "b embed"]:
+        """Unit vectors of reports, from token numbers and where they are no padding (True)."""
+        return nn.functional.normalize(self.text_projection(self.text(input_ids, attention_mask)), dim=-1)
+
+
+def build(config: CMRformerConfig, seed: int, text_body: nn.Module | None = None) -> CMRformer:
+    """A model whose initial weights are a function of the seed alone; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(project.seed_for(seed, "weights"))
+        return CMRformer(config, text_body)

@@ -1,0 +1,146 @@
+"""The text tower: a WordPiece tokenizer and a transformer encoder of the report, averaged over its tokens.
+
+Either a small encoder made here from its sizes, or any encoder that `transformers` knows, by name or local folder.
+Nothing is ever executed that came with a model (`trust_remote_code=False`) and weights are read as safetensors only.
+"""
+
+import os
+import string
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
+from tokenizers.models import WordPiece
+from torch import Tensor, nn
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    DistilBertConfig,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
+
+from cmr_lib import params
+
+SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+_NOT_KEPT = ("transformers_version", "architectures", "auto_map", "dtype")
+
+
+# --- words to numbers -------------------------------------------------------------------------------------------
+def _blank_tokenizer(model: WordPiece) -> Tokenizer:
+    """Lower case, punctuation apart, every digit on its own (so a number never seen in training is still read)."""
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(individual_digits=True)]
+    )
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer
+
+
+def train_tokenizer(texts: Iterable[str], vocabulary: int, max_tokens: int = 512) -> PreTrainedTokenizerFast:
+    """Learn a WordPiece vocabulary (Schuster & Nakajima 2012) of at most `vocabulary` tokens from texts.
+
+    The same texts give the same bytes. The library numbers word-inner characters in the order of a hash map, which
+    differs from run to run; naming them before training, in sorted order, takes that away.
+    """
+    texts = list(texts)
+    tokenizer = _blank_tokenizer(WordPiece(unk_token=SPECIAL["unk_token"]))
+    alphabet = sorted(set("".join(tokenizer.normalizer.normalize_str(text) for text in texts)) - set(" \t\n"))
+    alone = set(string.punctuation)  # the pre-tokenizer sets these and digits apart: never inside a word
+    inner = [f"##{character}" for character in alphabet if not character.isnumeric() and character not in alone]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[*SPECIAL.values(), *inner],
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    # Rebuilt from the vocabulary alone, so that "##a" is a piece of a word and no special token.
+    words = dict(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]))
+    clean = _blank_tokenizer(WordPiece(words, unk_token=SPECIAL["unk_token"]))
+    clean.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[(name, words[name]) for name in ("[CLS]", "[SEP]")]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=clean,
+        model_max_length=max_tokens,
+        model_input_names=["input_ids", "attention_mask"],
+        **SPECIAL,
+    )
+
+
+def encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+    """Token numbers of each text, cut after `max_tokens`, not padded."""
+    return tokenizer(list(texts), truncation=True, max_length=max_tokens, add_special_tokens=True)["input_ids"]
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int) -> tuple[Int64[Tensor, "b tokens"], Bool[Tensor, "b tokens"]]:
+    """Rows of unequal length as one array, and where it holds a token (True) rather than padding."""
+    longest = max(len(row) for row in rows)
+    ids = torch.tensor([[*row, *[pad_id] * (longest - len(row))] for row in rows], dtype=torch.int64)
+    lengths = torch.tensor([len(row) for row in rows])
+    return ids, torch.arange(longest) < lengths[:, None]
+
+
+# --- numbers to a vector ----------------------------------------------------------------------------------------
+def small_config(settings: params.TextEncoder, vocabulary: int) -> dict[str, Any]:
+    """A transformers config (DistilBERT's architecture, Sanh et al. 2019) of the wanted size, as a mapping."""
+    config = DistilBertConfig(
+        vocab_size=vocabulary,
+        dim=settings.width,
+        n_layers=settings.depth,
+        n_heads=settings.heads,
+        hidden_dim=4 * settings.width,
+        max_position_embeddings=settings.max_tokens,
+        dropout=settings.dropout,
+        attention_dropout=settings.dropout,
+        pad_token_id=0,
+    )
+    return plain_config(config)
+
+
+def plain_config(config: Any) -> dict[str, Any]:
+    """What a transformers config changes from its defaults, without host facts: enough to build it again."""
+    kept = config.to_diff_dict() | {"model_type": config.model_type}
+    return {name: kept[name] for name in sorted(kept) if not name.startswith("_") and name not in _NOT_KEPT}
+
+
+def _offline() -> bool:
+    return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def load_pretrained(name: str, max_tokens: int) -> tuple[PreTrainedTokenizerBase, nn.Module]:
+    """Tokenizer and encoder by transformers name or local folder (with HF_HUB_OFFLINE=1, local files only).
+
+    Raises OSError when the name is not to be had, ValueError when it cannot read `max_tokens`.
+    """
+    common = {"trust_remote_code": False, "local_files_only": _offline()}
+    tokenizer = AutoTokenizer.from_pretrained(name, **common)
+    body = AutoModel.from_pretrained(name, use_safetensors=True, **common)
+    longest = getattr(body.config, "max_position_embeddings", max_tokens)
+    if longest < max_tokens:
+        raise ValueError(f"text.max_tokens is {max_tokens}, but {name} reads at most {longest}.")
+    return tokenizer, body
+
+
+class TextEncoder(nn.Module):
+    """Token numbers of a report → one vector: the mean of the encoder's outputs over the tokens that exist."""
+
+    def __init__(self, config: dict[str, Any], body: nn.Module | None = None) -> None:
+        super().__init__()
+        self.body = AutoModel.from_config(AutoConfig.for_model(**config)) if body is None else body
+        if hasattr(self.body, "pooler"):
+            self.body.pooler = None  # BERT's head on its first token: we average instead
+        self.width = int(self.body.config.hidden_size)
+
+    def forward(
+        self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"]
+    ) -> Float[Tensor, "b d"]:
+        """Encode reports; padding changes nothing."""
+        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        weight = attention_mask.to(hidden.dtype)
+        return torch.einsum("btd,bt->bd", hidden, weight) / weight.sum(1, keepdim=True).clamp(min=1)

@@ -1,0 +1,238 @@
+"""The image tower: a space-time transformer over all images of a study.
+
+The images of a study (short-axis cine, long-axis cine, late enhancement) are concatenated as the frames of one clip.
+Each frame is cut into patches; attention is divided into time and space as in Frozen in Time (Bain et al. 2021,
+arXiv 2104.00650), with what a study needs added: an embedding of view, sequence, slice position and cardiac phase for
+every frame, and a mask, so that a study without, say, late enhancement is encoded from what it has.
+
+Shapes: b studies, f frames, n patches a frame, d width; tokens are (b, 1 + f·n, d) with the read-out token (CLS)
+first and the patches frame by frame.
+"""
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor, nn
+
+from cmr_lib.models.attention import DividedAttention
+from cmr_lib.types import Sequence, View
+
+MLP_RATIO = 4
+POSITION_PERIODS = 4  # sine and cosine of 1, 2, 4, 8 half-turns from base to apex
+PHASE_PERIODS = 2  # sine and cosine of 1 and 2 turns a heart beat
+
+
+@dataclass(frozen=True)
+class VideoConfig:
+    """Sizes of the image tower; the defaults of the paper are ViT-B/16 at 224 px."""
+
+    image_px: int = 224
+    patch_px: int = 16
+    stem: Literal["patch", "conv"] = "patch"
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    temporal_init: Literal["frozen_in_time", "zero_output"] = "zero_output"
+    dropout: float = 0.0
+    readout: Literal["cls", "mean"] = "cls"
+
+    def __post_init__(self) -> None:
+        if self.image_px % self.patch_px:
+            raise ValueError(
+                f"The image side ({self.image_px} px) is not a multiple of the patch ({self.patch_px} px)."
+            )
+        if self.width % self.heads:
+            raise ValueError(f"The width ({self.width}) is not a multiple of the heads ({self.heads}).")
+        if self.stem == "conv" and (self.patch_px < 4 or self.patch_px & (self.patch_px - 1)):
+            raise ValueError(f"The conv stem halves the image: patch_px must be 4, 8, 16 …, got {self.patch_px}.")
+
+
+def patch_stem(width: int, patch_px: int) -> nn.Module:
+    """(b·f, 1, height, width) → (b·f, d, rows, cols): one strided convolution, a linear map of each patch."""
+    return nn.Conv2d(1, width, kernel_size=patch_px, stride=patch_px)
+
+
+def conv_stem(width: int, patch_px: int) -> nn.Module:
+    """The same map by strided 3×3 convolutions, each halving the image (Xiao et al. 2021, arXiv 2106.14881).
+
+    Each step doubles the channels and ends at half the width of the model, to which a 1×1 convolution leads.
+    """
+    halvings = int(math.log2(patch_px))
+    channels = [1] + [max(8, width >> (halvings + 1 - step)) for step in range(1, halvings + 1)]
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(channels):
+        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.GroupNorm(1, after), nn.GELU()]
+    return nn.Sequential(*layers, nn.Conv2d(channels[-1], width, kernel_size=1))
+
+
+class FrameEmbedding(nn.Module):
+    """What a frame is: its view, its sequence, where its slice lies and when in the heart beat it was taken."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.view = nn.Embedding(len(View), width)
+        self.sequence = nn.Embedding(len(Sequence), width)
+        self.place = nn.Linear(2 * (POSITION_PERIODS + PHASE_PERIODS), width)
+        for table in (self.view, self.sequence):
+            nn.init.trunc_normal_(table.weight, std=0.02)
+
+    def forward(
+        self,
+        view: Int64[Tensor, "b f"],
+        sequence: Int64[Tensor, "b f"],
+        position: Float32[Tensor, "b f"],
+        phase: Float32[Tensor, "b f"],
+    ) -> Float[Tensor, "b f d"]:
+        """One vector a frame. `position` is 0 (base) to 1 (apex), `phase` a share of the RR interval."""
+        octaves = 2.0 ** torch.arange(POSITION_PERIODS, device=position.device)
+        turns = 1.0 + torch.arange(PHASE_PERIODS, device=phase.device)
+        angles = torch.cat(
+            [math.pi * position.unsqueeze(-1) * octaves, 2 * math.pi * phase.unsqueeze(-1) * turns], dim=-1
+        )
+        place = self.place(torch.cat([angles.sin(), angles.cos()], dim=-1))
+        return self.view(view) + self.sequence(sequence) + place
+
+
+class Block(nn.Module):
+    """One transformer block: time, space, perceptron, each after a layer norm.
+
+    The residual is that of Frozen in Time: the space output is added to the block's input, not to the sum of input and
+    time output, so time acts only through what space attention reads.
+    """
+
+    def __init__(self, config: VideoConfig) -> None:
+        super().__init__()
+        d = config.width
+        self.norm_time, self.norm_space, self.norm_mlp = nn.LayerNorm(d), nn.LayerNorm(d), nn.LayerNorm(d)
+        self.time = DividedAttention(d, config.heads, "time", config.dropout)
+        self.space = DividedAttention(d, config.heads, "space", config.dropout)
+        self.mlp = nn.Sequential(
+            nn.Linear(d, MLP_RATIO * d), nn.GELU(), nn.Linear(MLP_RATIO * d, d), nn.Dropout(config.dropout)
+        )
+
+    def between(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b tokens d"]:
+        """What the space attention reads: input plus time output, normalised."""
+        return self.norm_space(x + self.time(self.norm_time(x), mask))
+
+    def forward(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b tokens d"]:
+        """Add space(x + time(x)), then mlp."""
+        x = x + self.space(self.between(x, mask), mask)
+        return x + self.mlp(self.norm_mlp(x))
+
+    def read(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b 1 d"]:
+        """The read-out token of `forward`, without what only the patch tokens need: for the last block."""
+        cls = x[:, :1] + self.space.read(self.between(x, mask), mask)
+        return cls + self.mlp(self.norm_mlp(cls))
+
+
+class VideoEncoder(nn.Module):
+    """Images of a study → one vector of the width of the model."""
+
+    def __init__(self, config: VideoConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.grid = config.image_px // config.patch_px
+        self.stem = (conv_stem if config.stem == "conv" else patch_stem)(config.width, config.patch_px)
+        self.cls = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.place = nn.Parameter(torch.zeros(1, 1, self.grid**2, config.width))
+        self.frame = FrameEmbedding(config.width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width)
+        self._start()
+
+    def _start(self) -> None:
+        """Initial weights: small for embeddings, zero for biases, and the chosen start of temporal attention."""
+        for weight in (self.cls, self.place):
+            nn.init.trunc_normal_(weight, std=0.02)
+        for layer in self.modules():
+            if isinstance(layer, nn.Linear):
+                nn.init.zeros_(layer.bias)
+        for block in self.blocks:
+            start_time_attention(block.time, self.config.temporal_init)
+
+    def tokens(
+        self,
+        frames: Float32[Tensor, "b f 1 height width"],
+        view: Int64[Tensor, "b f"],
+        sequence: Int64[Tensor, "b f"],
+        position: Float32[Tensor, "b f"],
+        phase: Float32[Tensor, "b f"],
+    ) -> Float[Tensor, "b tokens d"]:
+        """What enters the first block. Raises ValueError when the images are not of the size the model was made for."""
+        side = self.config.image_px
+        if frames.shape[-2:] != (side, side):
+            raise ValueError(f"The model reads {side}×{side} px, got {frames.shape[-2]}×{frames.shape[-1]} px.")
+        patches = self.stem(frames.flatten(0, 1)).flatten(2).transpose(1, 2).unflatten(0, frames.shape[:2])
+        patches = patches + self.place + self.frame(view, sequence, position, phase).unsqueeze(2)
+        return torch.cat([self.cls.expand(len(frames), -1, -1), patches.flatten(1, 2)], dim=1)
+
+    def read_out(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b d"]:
+        """The last block and the study's vector: the read-out token, or the mean of the patch tokens that exist."""
+        last = self.blocks[-1]
+        if self.config.readout == "cls":
+            return self.norm(last.read(x, mask))[:, 0]
+        x = self.norm(last(x, mask))[:, 1:]
+        weight = mask.repeat_interleave(self.grid**2, 1).to(x.dtype)
+        return torch.einsum("btd,bt->bd", x, weight) / weight.sum(1, keepdim=True).clamp(min=1)
+
+    def forward(
+        self,
+        frames: Float32[Tensor, "b f 1 height width"],
+        view: Int64[Tensor, "b f"],
+        sequence: Int64[Tensor, "b f"],
+        position: Float32[Tensor, "b f"],
+        phase: Float32[Tensor, "b f"],
+        mask: Bool[Tensor, "b f"],
+    ) -> Float[Tensor, "b d"]:
+        """Encode studies; what stands in a masked frame changes nothing."""
+        x = self.tokens(frames, view, sequence, position, phase)
+        for block in self.blocks[:-1]:
+            x = block(x, mask)
+        return self.read_out(x, mask)
+
+    def attention_maps(
+        self,
+        frames: Float32[Tensor, "b f 1 height width"],
+        view: Int64[Tensor, "b f"],
+        sequence: Int64[Tensor, "b f"],
+        position: Float32[Tensor, "b f"],
+        phase: Float32[Tensor, "b f"],
+        mask: Bool[Tensor, "b f"],
+        block: int = -1,
+    ) -> tuple[Float[Tensor, "b f rows cols"], Float[Tensor, "b f"]]:
+        """What the read-out token attends to in the space layer of one block, averaged over heads.
+
+        Returns the map over the patches of each frame and its sum per frame (the weight of that frame, hence of its
+        view and phase). Both sum to 1 over a study; masked frames are exactly 0. Weights are recomputed from queries
+        and keys here, so that the normal forward pass never keeps them.
+        """
+        chosen = self.blocks[block]
+        x = self.tokens(frames, view, sequence, position, phase)
+        for layer in self.blocks:
+            if layer is chosen:
+                break
+            x = layer(x, mask)
+        weights = chosen.space.cls_weights(chosen.between(x, mask), mask).mean(1)[:, 1:]
+        weights = weights / weights.sum(1, keepdim=True)
+        space = weights.unflatten(1, (mask.shape[1], self.grid, self.grid))
+        return space, space.sum((2, 3))
+
+
+def start_time_attention(attention: DividedAttention, how: Literal["frozen_in_time", "zero_output"]) -> None:
+    """Set the initial weights of temporal attention so that the model starts as an image model.
+
+    "frozen_in_time" is the published start: queries, keys and values zero, output weight one. Since the gradient of
+    the queries is proportional to the keys and the other way round, both stay exactly zero for ever and temporal
+    attention remains a plain average. "zero_output" zeroes the output projection alone and learns.
+    """
+    if how == "frozen_in_time":
+        nn.init.zeros_(attention.qkv.weight)
+        nn.init.ones_(attention.proj.weight)
+    else:
+        nn.init.zeros_(attention.proj.weight)
+    nn.init.zeros_(attention.qkv.bias)
+    nn.init.zeros_(attention.proj.bias)

@@ -1,0 +1,1 @@
+"""The cardiologist's words: sections of a report."""

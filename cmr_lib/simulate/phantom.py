@@ -1,0 +1,166 @@
+"""One patient's heart in its chest: ask it for a label image or a noiseless picture on any plane, at any phase."""
+
+from functools import cached_property
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from cmr_lib.simulate.anatomy import ANGLES, HeartShape, build_shape
+from cmr_lib.simulate.heart import HeartFrame, Layer, Rays, heart_layers, make_frame, make_rays
+from cmr_lib.simulate.latents import Latents
+from cmr_lib.simulate.plane import Plane, Vector
+from cmr_lib.simulate.signal import Contrast, Signals, nulling_time, tissue_signals
+from cmr_lib.simulate.thorax import Thorax, build_thorax, thorax_layers
+from cmr_lib.types import Sequence
+
+Image = Float32[np.ndarray, "rows cols"]
+Labels = UInt8[np.ndarray, "rows cols"]
+Values = Float32[np.ndarray, "*shape"]
+NOWHERE = np.zeros(3)
+
+
+def default_contrast(heart_rate: float = 68.0) -> Contrast:
+    """A plain 1.5 T protocol: bSSFP with a flip angle of 55°, late enhancement with the muscle nulled."""
+    rr = 60000 / heart_rate
+    return Contrast(3.4, 1.6, 55.0, nulling_time(430.0, rr), rr, 1.5, 1.1)
+
+
+class Phantom:
+    """A heart and its chest. `truth` (a dict of numbers, as in truth.csv) is measured from the labels on first use."""
+
+    def __init__(self, latents: Latents, phases: int = 10) -> None:
+        if phases < 4:
+            raise ValueError(f"phases must be at least 4, got {phases}.")
+        self.latents = latents
+        self.phases = phases
+        self.shape: HeartShape = build_shape(latents)
+        self.thorax: Thorax = build_thorax(latents)
+        self._frames: dict[float, HeartFrame] = {}
+
+    @cached_property
+    def truth(self) -> dict[str, Any]:
+        """Volumes, function and findings measured on the rasterised labels (see `truth.measure`)."""
+        from cmr_lib.simulate.truth import measure
+
+        return measure(self)
+
+    @property
+    def systole(self) -> float:
+        """The acquired phase at which the ventricle is smallest."""
+        acquired = np.arange(self.phases) / self.phases
+        return float(max(acquired, key=lambda phase: self.frame(float(phase)).emptied))
+
+    def frame(self, phase: float) -> HeartFrame:
+        """The heart solved at a phase of RR (kept: a study asks for the same phases again and again)."""
+        key = round(float(phase) % 1.0, 6)
+        if key not in self._frames:
+            self._frames[key] = make_frame(self.shape, self.latents.targets, key)
+        return self._frames[key]
+
+    def rays(self, plane: Plane, offset_mm: Vector = NOWHERE) -> Rays:
+        """The plane's pixels in the heart frame; `offset_mm` is how far the heart has moved under the plane."""
+        pose = self.shape.pose
+        return make_rays(*plane.points(pose.origin_mm + offset_mm, pose.axes), ANGLES)
+
+    def labels(self, plane: Plane, phase: float, offset_mm: Vector = NOWHERE) -> Labels:
+        """TISSUES values (rows, cols) in the middle of the slice at a phase of RR (0 is end-diastole)."""
+        image = np.zeros((plane.rows, plane.cols), dtype=np.uint8)
+        chest = thorax_layers(self.thorax, *plane.points(offset_mm, np.eye(3)))
+        heart = heart_layers(self.frame(phase), self.rays(plane, offset_mm), True)
+        for tissue, depth in chain(chest, heart):
+            image[depth > 0] = tissue
+        return image
+
+    def heart_labels(self, plane: Plane, phase: float) -> Labels:
+        """The same without the chest (0 outside the heart), for measuring."""
+        image = np.zeros((plane.rows, plane.cols), dtype=np.uint8)
+        for tissue, depth in heart_layers(self.frame(phase), self.rays(plane), False):
+            image[depth > 0] = tissue
+        return image
+
+    def point_labels(self, x: Values, y: Values, z: Values, phase: float) -> UInt8[np.ndarray, "*shape"]:
+        """TISSUES values at points given in the heart frame (mm); 0 outside the heart."""
+        image = np.zeros(x.shape, dtype=np.uint8)
+        for tissue, depth in heart_layers(self.frame(phase), make_rays(x, y, z, ANGLES), False):
+            image[depth > 0] = tissue
+        return image
+
+    def render(
+        self,
+        plane: Plane,
+        phase: float,
+        sequence: Sequence = Sequence.CINE,
+        contrast: Contrast | None = None,
+        samples: int = 3,
+    ) -> Image:
+        """A noiseless picture (rows, cols) on a plane: the mean of `samples` thin slices over the thickness.
+
+        Left-ventricular blood is about 1 in a cine, scar is about 1 in late enhancement. Raises ValueError for
+        another sequence or fewer than one sample.
+        """
+        signals = tissue_signals(sequence, contrast or default_contrast(self.latents.heart_rate))
+        return SliceRenderer(self, plane, samples).image(phase, signals, sequence is Sequence.LGE)
+
+
+def paint(image: Image, layers: list[Layer], signals: Signals, spacing_mm: float) -> Image:
+    """Paint layers over an image in place, each with a soft edge one pixel wide (partial volume)."""
+    scale = np.float32(1 / spacing_mm)
+    for tissue, depth in layers:
+        cover = np.clip(depth * scale + np.float32(0.5), 0, 1)
+        cover *= signals[tissue] - image
+        image += cover
+    return image
+
+
+class SliceRenderer:
+    """One slice, many phases: the chest is painted once, the beating heart only in its box.
+
+    `offset_mm` is the breath-hold shift of the patient under this slice, in patient coordinates.
+    """
+
+    def __init__(self, phantom: Phantom, plane: Plane, samples: int = 3, offset_mm: Vector = NOWHERE) -> None:
+        if samples < 1:
+            raise ValueError(f"samples must be at least 1, got {samples}.")
+        self.phantom, self.plane, self.offset = phantom, plane, offset_mm
+        steps = ((np.arange(samples) + 0.5) / samples - 0.5) * plane.thickness_mm
+        self.thin = [plane.shifted(float(step)) for step in steps]
+        self._chests: dict[bytes, list[Image]] = {}
+        self.box = self._heart_box()
+        self.rays = [phantom.rays(thin.cropped(*self.box), offset_mm) for thin in self.thin]
+
+    def _heart_box(self) -> tuple[slice, slice]:
+        """Rows and columns that the heart ever covers on this plane."""
+        rays = self.phantom.rays(self.plane, self.offset)
+        cover = np.zeros((self.plane.rows, self.plane.cols), dtype=bool)
+        for phase in (0.0, self.phantom.systole):
+            tissue_depth = next(iter(heart_layers(self.phantom.frame(phase), rays, False)))[1]
+            cover |= tissue_depth > -4
+        rows, cols = np.flatnonzero(cover.any(axis=1)), np.flatnonzero(cover.any(axis=0))
+        if not rows.size:
+            return slice(0, 1), slice(0, 1)
+        return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+
+    def _chest(self, signals: Signals) -> list[Image]:
+        """The still background of every thin slice, for these tissue brightnesses."""
+        key = signals.tobytes()
+        if key not in self._chests:
+            images = []
+            for thin in self.thin:
+                image = np.zeros((thin.rows, thin.cols), dtype=np.float32)
+                layers = thorax_layers(self.phantom.thorax, *thin.points(self.offset, np.eye(3)))
+                images.append(paint(image, list(layers), signals, thin.spacing_mm))
+            self._chests[key] = images
+        return self._chests[key]
+
+    def image(self, phase: float, signals: Signals, scar: bool) -> Image:
+        """The slice at a phase of RR (rows, cols): the mean of its thin slices."""
+        total = np.zeros((self.plane.rows, self.plane.cols), dtype=np.float32)
+        frame = self.phantom.frame(phase)
+        for chest, rays in zip(self._chest(signals), self.rays, strict=True):
+            image = chest.copy()
+            heart = list(heart_layers(frame, rays, scar))
+            image[self.box] = paint(image[self.box].copy(), heart, signals, self.plane.spacing_mm)
+            total += image
+        return total / np.float32(len(self.thin))

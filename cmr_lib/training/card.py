@@ -1,0 +1,38 @@
+"""The model card: what a set of weights is, what it learned from, how it did, and what it must not be used for.
+
+Sections follow Mitchell et al. 2019 (arXiv 1810.03993), shortened.
+"""
+
+import pandas as pd
+
+from cmr_lib import params
+
+
+def model_card(settings: params.Pretrain, history: pd.DataFrame, n_train: int, *, synthetic: bool) -> str:
+    """Markdown; `n_train` is the number of study-report pairs, `synthetic` whether they are phantoms."""
+    source = "synthetic phantoms and invented reports" if synthetic else "studies and reports given by the user"
+    caution = (
+        "It has seen no patient. Its output on patients means nothing and must not be used for any decision."
+        if synthetic
+        else "It has not been evaluated for clinical use and must not be used for any decision."
+    )
+    last = history.iloc[-1] if len(history) else None
+    curve = "not trained here" if last is None else f"training loss {last.loss:.3f}, validation {last.validation_loss:.3f}"
+    video, text = settings.video, settings.text
+    tower = text.pretrained or f"{text.depth} layers of width {text.width}, WordPiece vocabulary of {text.vocabulary}"
+    return f"""# CMRformer, {"phantom-trained" if synthetic else "trained on user data"}
+
+**What.** Image tower: divided space-time attention, {video.depth} blocks of width {video.width}, {settings.frames.crop_px} px,
+patch {video.patch_px}, `{video.temporal_init}`. Report tower: {tower}. Shared space of {settings.embed_dim}.
+Method: Qiu et al. 2023 (arXiv 2304.07675), on the design of Frozen in Time (arXiv 2104.00650).
+
+**Learned from.** {n_train} pairs of {source}; seed {settings.seed}; {len(history)} epochs, batch
+{settings.optim.batch_studies}; {curve} (nats).
+
+**For.** Teaching, testing of pipelines, a start for training on your own data.
+
+**Not for.** {caution}
+
+**Known limits.** One seed. Few pairs: it memorises in part. Absent views are masked, not imputed. Numbers in reports are
+read digit by digit and are only roughly understood. Evaluation with intervals: the notebooks 04, 05 and 08.
+"""

@@ -1,0 +1,46 @@
+"""Where a model starts from: scratch, the shipped weights, or a folder of one's own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cmr_lib import params, project
+from cmr_lib.models import pretrained, text
+from cmr_lib.models.cmrformer import CMRformer, CMRformerConfig, build
+
+RELEASED = Path("weights/demo/model")
+
+
+def start(settings: params.Pretrain, texts: Sequence[str]) -> tuple[CMRformer, Any]:
+    """Model and tokenizer before the first step.
+
+    `init: scratch` learns the tokenizer from the training texts and draws weights from the seed (the text tower from
+    `text.pretrained` where that is given); otherwise both come from a folder, whose sizes win over the settings'.
+
+    Raises:
+        ValueError: mode and init do not fit, or the folder's model reads images of another size.
+    """
+    scratch = settings.init == "scratch"
+    if scratch != (settings.mode == "train"):
+        raise ValueError(
+            f"mode {settings.mode} does not go with init {settings.init}: train starts from scratch, "
+            "finetune and frozen from released or a folder."
+        )
+    if not scratch:
+        return _from_folder(settings)
+    if settings.text.pretrained is not None:
+        tokenizer, body = text.load_pretrained(settings.text.pretrained, settings.text.max_tokens)
+        return build(CMRformerConfig.of(settings, text.plain_config(body.config)), settings.seed, body), tokenizer
+    tokenizer = text.train_tokenizer(texts, settings.text.vocabulary, settings.text.max_tokens)
+    config = CMRformerConfig.of(settings, text.small_config(settings.text, len(tokenizer)))
+    return build(config, settings.seed), tokenizer
+
+
+def _from_folder(settings: params.Pretrain) -> tuple[CMRformer, Any]:
+    released = settings.init == "released"
+    folder = project.require(RELEASED if released else settings.init, "`git checkout` (shipped) or stage pretrain")
+    model, tokenizer = pretrained.from_pretrained(folder)
+    side = model.config.video.image_px
+    if side != settings.frames.crop_px:
+        raise ValueError(f"frames.crop_px is {settings.frames.crop_px}, but {folder} reads {side} px.")
+    return model, tokenizer

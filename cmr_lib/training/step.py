@@ -1,0 +1,130 @@
+"""One step of training: embed a batch, compare, move the weights, unless the numbers are not finite."""
+
+import math
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float32, Int64
+from torch import Tensor, nn
+
+from cmr_lib import losses, params, project
+from cmr_lib.clips import augment
+from cmr_lib.clips.dataset import Batch
+from cmr_lib.models.cmrformer import LARGEST_SCALE, CMRformer
+
+INPUTS = ("view", "sequence", "position", "phase", "mask")
+NOT_DECAYED = ("cls", "place", "log_scale")
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step reports; `done` is False when it was skipped because the loss or a gradient was not finite."""
+
+    loss: float
+    grad_norm: float
+    temporal_qk_grad_norm: float
+    done: bool
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`cpu`, `cuda`, or for `auto` cuda where there is one. Raises RuntimeError when cuda is asked for and absent."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("device: cuda was asked for, but this machine offers none; use cpu or auto.")
+    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
+    """Mixed precision for `bf16`, nothing for `fp32`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def make_optimiser(model: CMRformer, settings: params.Optimiser) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019); norms, biases, embeddings and the temperature do not decay."""
+    tables = {id(layer.weight) for layer in model.modules() if isinstance(layer, nn.Embedding)}
+    decayed, free = [], []
+    for name, weight in model.named_parameters():
+        held = weight.ndim < 2 or id(weight) in tables or name.rsplit(".", 1)[-1] in NOT_DECAYED
+        (free if held else decayed).append(weight)
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": free, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
+
+
+def generator_of(seed: int, what: str, epoch: int, step: int) -> torch.Generator:
+    """A generator that depends on where it is used and on nothing drawn before."""
+    return torch.Generator().manual_seed(project.seed_for(seed, what, epoch, step))
+
+
+def prepare(
+    batch: Batch, settings: params.Augment, crop_px: int, generator: torch.Generator, device: torch.device
+) -> dict[str, Tensor]:
+    """The augmented arguments of `encode_study` on the device."""
+    frames = augment.augment(batch["frames"], settings, crop_px, generator)
+    mask = augment.hide_views(batch["view"], batch["sequence"], batch["mask"], settings.drop_view, generator)
+    inputs = {name: batch[name] for name in INPUTS} | {"frames": frames, "mask": mask}
+    return {name: value.to(device) for name, value in inputs.items()}
+
+
+def temporal_qk_grad_norm(model: CMRformer) -> float:
+    """Norm of the gradient of all temporal query and key weights: 0 for ever under the published start."""
+    squares = 0.0
+    for block in model.video.blocks:
+        grad = block.time.qkv.weight.grad
+        if grad is not None:
+            squares += float(grad[: 2 * grad.shape[1]].square().sum())
+    return math.sqrt(squares)
+
+
+def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Give all parameter groups this learning rate."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def train_step(
+    model: CMRformer,
+    optimiser: torch.optim.Optimizer,
+    inputs: dict[str, Tensor],
+    input_ids: Int64[Tensor, "b tokens"],
+    attention_mask: Bool[Tensor, "b tokens"],
+    clip_norm: float,
+    precision: str = "fp32",
+) -> StepResult:
+    """Forward, backward, clip, step; a loss or gradient that is not finite leaves weights and optimiser as they were."""
+    optimiser.zero_grad(set_to_none=True)
+    with autocast(input_ids.device, precision):
+        image = model.encode_study(**inputs)
+        text = model.encode_text(input_ids, attention_mask)
+    loss = losses.info_nce(image, text, model.logit_scale)
+    if not torch.isfinite(loss):
+        return StepResult(float(loss.detach()), math.nan, math.nan, done=False)
+    loss.backward()
+    temporal = temporal_qk_grad_norm(model)
+    norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
+    if not math.isfinite(norm):
+        optimiser.zero_grad(set_to_none=True)
+        return StepResult(float(loss.detach()), norm, temporal, done=False)
+    optimiser.step()
+    with torch.no_grad():
+        model.log_scale.clamp_(max=math.log(LARGEST_SCALE))
+    return StepResult(float(loss.detach()), norm, temporal, done=True)
+
+
+def alignment(image: Float32[Tensor, "n d"], text: Float32[Tensor, "n d"]) -> float:
+    """Mean squared distance of the two vectors of a pair (Wang & Isola 2020): 0 is perfect, 2 is unrelated."""
+    return float((image - text).square().sum(1).mean())
+
+
+def uniformity(embedding: Float32[Tensor, "n d"]) -> float:
+    """Log of the mean of exp(-2 · squared distance) over pairs of different studies: lower is better spread."""
+    return float(torch.pdist(embedding).square().mul(-2).exp().mean().log()) if len(embedding) > 1 else math.nan
+
+
+def mean(values: Iterable[float]) -> float:
+    """Mean of those that are numbers; NaN when none is."""
+    found = [value for value in values if math.isfinite(value)]
+    return sum(found) / len(found) if found else math.nan

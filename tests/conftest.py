@@ -1,0 +1,57 @@
+"""What all tests share: a fixed environment, importable tools, and clear reasons for what is skipped."""
+
+import ast
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # `pytest` alone, unlike `python -m pytest`, leaves out the root: tools/ lies there
+
+
+def _reproducible_environment() -> dict[str, str]:
+    """The dictionary in cmr_lib/project.py, read and not imported: importing loads NumPy, which reads it at load."""
+    tree = ast.parse((ROOT / "cmr_lib" / "project.py").read_text(encoding="utf-8"))
+    nodes = (node for node in tree.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name))
+    return next(ast.literal_eval(node.value) for node in nodes if node.target.id == "REPRODUCIBLE_ENVIRONMENT")
+
+
+for _name, _value in _reproducible_environment().items():
+    if _name.endswith("_NUM_THREADS"):
+        os.environ.setdefault(_name, _value)  # a crowded machine may want one
+    else:
+        os.environ[_name] = _value
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["DVC_NO_ANALYTICS"] = "1"
+
+
+def real_data_folder() -> Path | None:
+    """Where the real studies' archives lie: $CMR_REAL_DATA, or shared/data beside the repository."""
+    named = os.environ.get("CMR_REAL_DATA")
+    folder = Path(named) if named else ROOT.parent / "shared" / "data"
+    return folder if any(folder.glob("*.tar.*")) else None
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """Folder of the real studies' archives; the test is skipped where they are absent."""
+    folder = real_data_folder()
+    if folder is None:
+        pytest.skip("real studies are not at hand: set CMR_REAL_DATA to the folder of their archives")
+    return folder
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("real_data") and real_data_folder() is None:
+        pytest.skip("real studies are not at hand: set CMR_REAL_DATA to the folder of their archives")
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
+    if "torch" in sys.modules:
+        threads = int(os.environ["OMP_NUM_THREADS"])
+        if sys.modules["torch"].get_num_threads() != threads:
+            sys.modules["torch"].set_num_threads(threads)

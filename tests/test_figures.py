@@ -1,0 +1,170 @@
+"""Figures: every one draws, says what it is of, and is saved with the same bytes twice."""
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import pyplot as plt
+
+from cmr_lib.evaluation import classification as probes
+from cmr_lib.evaluation import results as summary
+from cmr_lib.evaluation import retrieval as search
+from cmr_lib.figures import classification, clips, hospital, maps, results, retrieval, style, training
+
+RNG = np.random.default_rng(0)
+CODES = [str(code) for code in style.DIAGNOSIS]
+TRUTH = pd.DataFrame(
+    {
+        "diagnosis": np.repeat(CODES, 6),
+        "lvef": RNG.normal(50, 12, 48),
+        "lvedvi": RNG.normal(90, 20, 48),
+    }
+)
+IMAGE = RNG.random((20, 20))
+CLIP = RNG.integers(0, 255, (12, 16, 16), dtype=np.uint8)
+
+
+def retrieval_rows():
+    rows = []
+    for direction in search.DIRECTIONS:
+        for kind in search.KINDS:
+            for k in (1, 5, 10):
+                numbers = {"value": 0.05 * k, "low": 0.04 * k, "high": 0.06 * k, "chance": k / 80, "n": 80}
+                place = {"direction": direction, "kind": kind, "metric": "recall_at_k", "k": k, "gallery": 80}
+                rows.append({**place, **numbers, "n_patients": 70})
+    return pd.DataFrame(rows)
+
+
+def auroc_rows():
+    rows = [
+        [task, method, "auroc", 0.7, 0.6, 0.8, 40, 35, 0.5]
+        for task in ("lge", "lv_dysfunction")
+        for method in ("zero-shot", "linear probe")
+    ]
+    rows.append(["rv_dilation", "zero-shot", "auroc", np.nan, np.nan, np.nan, 40, 35, 0.5])
+    return pd.DataFrame(rows, columns=probes.COLUMNS)
+
+
+def lvef_rows():
+    rows = [
+        ["lvef", method, "mean_absolute_error", value, value - 1, value + 1, 48, 40, 10.0]
+        for method, value in (("ridge probe", 5.0), ("training mean", 10.0))
+    ]
+    return pd.DataFrame(rows, columns=probes.COLUMNS)
+
+
+def time_rows():
+    rows = [
+        {"view": view, "phase": phase, "weight": 0.05, "low": 0.04, "high": 0.06, "n": 12, "uniform": 0.05}
+        for view in ("sax", "lax_4ch")
+        for phase in (0.0, 0.25, 0.5)
+    ]
+    return pd.DataFrame([*rows, {**rows[0], "view": "lge", "phase": np.nan}])
+
+
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "loss": [3.0, 2.0, 1.0],
+        "validation_loss": [3.0, np.nan, 2.0],
+        "logit_scale": [14.0, 15.0, 16.0],
+        "temporal_qk_grad_norm": [0.1, 0.2, 0.1],
+    }
+)
+CLIP_ROWS = pd.DataFrame({"study_key": ["a", "a", "b"], "split": ["train", "train", "test"], "view": ["sax"] * 3})
+REJECTS = pd.DataFrame({"level": ["file"] * 3, "code": ["x", "x", "y"], "action": ["rejected", "rejected", "repaired"]})
+EXAMPLE = retrieval.Example(
+    {"SAX ED": IMAGE, "LGE": IMAGE},
+    [retrieval.Found(1, 0.9, "Normal study. " * 20), retrieval.Found(2, 0.8, "Short.", is_own=True)],
+    own_rank=2,
+)
+OURS = pd.DataFrame(
+    [["we", "retrieval", "recall_at_5", 0.4, 0.3, 0.5, 80, 0.06, "d", "s", "n"]], columns=summary.COLUMNS
+)
+SCORES = pd.DataFrame({"entropy": RNG.random(9), "centre_share": RNG.random(9)})
+CONFUSION = pd.DataFrame([[5, 1], [0, 0]], index=["NOR", "DCM"], columns=["NOR", "DCM"])
+
+FIGURES = {
+    "montage": lambda: hospital.phantom_montage({"NOR": {"SAX ED": IMAGE, "LGE": IMAGE}, "DCM": {"LGE": IMAGE}}),
+    "cohort": lambda: hospital.cohort_overview(TRUTH),
+    "ef_check": lambda: hospital.ef_check(TRUTH["lvef"].to_numpy(), TRUTH["lvef"].to_numpy() + 1),
+    "contact_sheet": lambda: clips.contact_sheet({"sax": CLIP, "lge": CLIP[:1]}),
+    "counts": lambda: clips.counts(CLIP_ROWS),
+    "rejects": lambda: clips.rejects(REJECTS),
+    "no_rejects": lambda: clips.rejects(REJECTS.iloc[:0]),
+    "history": lambda: training.history(HISTORY, chance_loss=3.2),
+    "similarity": lambda: training.similarity_matrix(RNG.random((6, 6))),
+    "recall": lambda: retrieval.recall_curves(retrieval_rows(), search.KINDS),
+    "ranks": lambda: retrieval.rank_histogram({"a": np.arange(1.0, 9), "b": np.arange(1.0, 9)}, 8),
+    "examples": lambda: retrieval.examples([EXAMPLE, EXAMPLE]),
+    "confusion": lambda: classification.confusion(CONFUSION, "zero-shot"),
+    "auroc": lambda: classification.auroc(auroc_rows()),
+    "lvef": lambda: classification.lvef_scatter(TRUTH["lvef"].to_numpy(), TRUTH["lvef"].to_numpy() + 2, lvef_rows()),
+    "bland_altman": lambda: classification.bland_altman(TRUTH["lvef"].to_numpy(), RNG.normal(50, 12, 48)),
+    "umap": lambda: maps.umap_map(RNG.random((48, 2)), TRUTH["diagnosis"], TRUTH["lvef"]),
+    "attention": lambda: maps.attention_frames(CLIP[:9], np.ones((9, 16, 16)), ["f"] * 9),
+    "time": lambda: maps.time_weights(time_rows()),
+    "sanity": lambda: maps.sanity(SCORES, {"entropy": 1.0}),
+    "results": lambda: results.dot_plot(OURS),
+}
+
+
+def words_of(figure):
+    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")) if text.get_text()]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_says_what_it_is_of_and_leaves_none_open(name):
+    figure = FIGURES[name]()
+    figure.draw_without_rendering()
+    assert "synthetic phantom" in words_of(figure)
+    assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("name", ["recall", "attention", "cohort"])
+def test_a_figure_saved_twice_gives_the_same_bytes_without_dates(name, tmp_path):
+    digests = []
+    for folder in ("one", "two"):
+        paths = style.save(FIGURES[name](), tmp_path / folder, name)
+        assert [path.name for path in paths] == [f"{name}.png", f"{name}.pdf"]
+        digests.append([hashlib.sha256(path.read_bytes()).hexdigest() for path in paths])
+    assert digests[0] == digests[1]
+    for path in paths:
+        content = path.read_bytes()
+        assert b"CreationDate" not in content
+        assert b"Matplotlib" not in content
+        assert b"matplotlib" not in content
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("name", ["recall", "ranks", "confusion", "auroc", "lvef", "umap", "results", "time"])
+def test_numbers_stand_beside_their_n(name):
+    assert any("n = " in text for text in words_of(FIGURES[name]()))
+
+
+@pytest.mark.parametrize("name", ["recall", "auroc", "history", "results"])
+def test_the_chance_level_is_drawn(name):
+    assert any("chance" in text for text in words_of(FIGURES[name]()))
+
+
+def test_the_note_can_name_other_data():
+    figure = training.similarity_matrix(np.eye(3), note="ACDC, 150 patients")
+    assert "ACDC, 150 patients" in words_of(figure)
+    assert "synthetic phantom" not in words_of(figure)
+
+
+def test_intervals_are_drawn_as_lengths_from_the_value():
+    lengths = style.interval([0.5, 0.2], [0.4, np.nan], [0.7, np.nan])
+    assert lengths.tolist() == [[pytest.approx(0.1), 0], [pytest.approx(0.2), 0]]
+
+
+def test_a_missing_picture_leaves_its_place_empty():
+    figure = FIGURES["montage"]()
+    assert sum(bool(axes.images) for axes in figure.axes) == 3
+
+
+def test_report_text_is_cut_to_its_first_words():
+    texts = [text for text in words_of(FIGURES["examples"]()) if "Normal study" in text]
+    assert all(text.endswith("…") and len(text.splitlines()) == 2 for text in texts)
+    assert any(text.startswith("★ 2.") for text in words_of(FIGURES["examples"]()))

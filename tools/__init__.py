@@ -1,0 +1,1 @@
+"""What the Makefile calls: tools around the library, never imported by it."""
