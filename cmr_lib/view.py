@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from IPython.display import HTML
-from jaxtyping import UInt8
+from IPython.display import HTML, Markdown
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
 from cmr_lib.types import Report
@@ -73,10 +73,33 @@ def cine_webp(cines: Cines, scale: int = 3, ms_per_frame: int = 60, caption: str
 
     HTML because exported notebooks do not show the image/webp type by itself.
     """
-    data = base64.b64encode(webp_bytes(cines, scale, ms_per_frame)).decode("ascii")
+    return _animation(webp_bytes(cines, scale, ms_per_frame), caption)
+
+
+def _animation(webp: bytes, caption: str) -> HTML:
+    data = base64.b64encode(webp).decode("ascii")
     text = html.escape(caption, quote=True)
     below = f"<br><small>{text}</small>" if caption else ""
     return HTML(f'<img src="data:image/webp;base64,{data}" alt="{text or "cine"}">{below}')
+
+
+def colour_webp(
+    frames: list[Float[np.ndarray, "height width 3"]], scale: int = 3, ms_per_frame: int = 60, caption: str = ""
+) -> HTML:
+    """An animation of colour frames (RGB, 0 to 1), such as a cine tinted by an attention map."""
+    pictures = []
+    for frame in frames:
+        picture = Image.fromarray((np.clip(frame, 0, 1) * 255).astype(np.uint8))
+        pictures.append(picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.BICUBIC))
+    buffer = io.BytesIO()
+    more = {"save_all": True, "append_images": pictures[1:], "duration": ms_per_frame, "loop": 0}
+    pictures[0].save(buffer, format="WEBP", lossless=False, quality=QUALITY, method=4, **(more if pictures[1:] else {}))
+    return _animation(buffer.getvalue(), caption)
+
+
+def say(text: str) -> Markdown:
+    """A sentence with its numbers, as Markdown, for the last line of a cell."""
+    return Markdown(text)
 
 
 def cine_player(cines: Cines, scale: int = 3, ms_per_frame: int = 60, caption: str = "") -> Any:

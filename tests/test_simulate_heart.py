@@ -26,7 +26,7 @@ def phantom(targets=None, disease=None, seed=5):
 
 def infarct(contraction=0.0, **changes):
     segments = aha.TERRITORIES["LCx"]
-    fields = dict(scar_segments=segments, scar_depth=1.0, weak_segments=segments, contraction=contraction)
+    fields = {"scar_segments": segments, "scar_depth": 1.0, "weak_segments": segments, "contraction": contraction}
     return Disease(Diagnosis.ICM, lge_pattern="transmural", territory="LCx", **(fields | changes))
 
 
@@ -148,9 +148,7 @@ def test_inner_stretch_reaches_the_volume_it_was_asked_for():
     cells = np.full((20, 32), 0.8)
     full = 0.5 * np.sum(cells * radius2)
     stretch, _ = motion.inner_stretch(radius2, ability, cells, 0.9, 0.6 * full)
-    by_hand = sum(
-        0.5 * 0.9 * cells[i, j] * stretch[i, j] ** 2 * radius2[i, j] for i in range(20) for j in range(32)
-    )
+    by_hand = sum(0.5 * 0.9 * cells[i, j] * stretch[i, j] ** 2 * radius2[i, j] for i in range(20) for j in range(32))
     assert by_hand == pytest.approx(0.6 * full, rel=1e-9)
 
 

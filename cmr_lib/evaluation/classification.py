@@ -160,7 +160,10 @@ def classification_metrics(table: pd.DataFrame) -> dict[str, dict[str, float | i
     """The rows of one or several tables as entries of metrics.json, e.g. `diagnosis.linear_probe.balanced_accuracy`."""
     metrics = {}
     for row in table.to_dict("records"):
-        key = ".".join(str(row[name]).replace(" ", "_").replace("-", "_") for name in ("task", "method", "metric"))
+        key = ".".join(
+            str(row[name]).replace(" − ", "_minus_").replace(" ", "_").replace("-", "_")
+            for name in ("task", "method", "metric")
+        )
         metrics[key] = project.estimate(
             row["value"], n=row["n"], low=row["low"], high=row["high"], chance=row["chance"]
         )

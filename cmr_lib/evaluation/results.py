@@ -23,6 +23,23 @@ PHANTOM = "synthetic phantom"
 PRIVATE = "not comparable: private data of patients, another task definition"
 CMRFORMER = "https://arxiv.org/abs/2304.07675"
 
+# What the last notebook shows first: metric → words. The three that lead are quoted in a sentence.
+LEADING = (
+    "image_to_report.gallery.recall_at_10",
+    "diagnosis.linear_probe.balanced_accuracy",
+    "lvef.ridge_probe.mean_absolute_error",
+)
+HEADLINES = {
+    LEADING[0]: "report found by scan, R@10 in sub-galleries",
+    "report_to_image.gallery.recall_at_10": "scan found by report, R@10 in sub-galleries",
+    "image_to_report.own.recall_at_1": "report found by scan, R@1 in the whole gallery",
+    "image_to_report.own.recall_at_10": "report found by scan, R@10 in the whole gallery",
+    LEADING[1]: "diagnosis, linear probe, balanced accuracy",
+    "diagnosis.zero_shot.balanced_accuracy": "diagnosis, zero-shot, balanced accuracy",
+    LEADING[2]: "LVEF, ridge probe, mean absolute error (points)",
+    "knn_purity": "neighbours with the same diagnosis",
+}
+
 
 @dataclass(frozen=True)
 class Published:
@@ -123,6 +140,13 @@ def summary(root: Path | str, stages: Sequence[str] = STAGES, data: str = PHANTO
     both = pd.concat([our_table(root, stages, data), published_table()], ignore_index=True)
     order = both["stage"].map({stage: number for number, stage in enumerate(STAGES)})
     return both.iloc[np.argsort(order.to_numpy(), kind="stable")].reset_index(drop=True)
+
+
+def as_records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows for summary.json; empty cells are left out."""
+    return [
+        {name: value for name, value in row.items() if not pd.isna(value)} for row in table.to_dict(orient="records")
+    ]
 
 
 def _numeric(table: pd.DataFrame) -> pd.DataFrame:

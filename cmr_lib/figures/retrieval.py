@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from cmr_lib.clips.store import ClipStore
 from cmr_lib.figures import style
 
 KIND_LOOKS = {
@@ -101,6 +102,30 @@ class Example:
     found: Sequence[Found]
     own_rank: int | float
     title: str = ""
+
+
+def example(
+    clips: ClipStore,
+    study_key: str,
+    impressions: Sequence[str],
+    order: Int[np.ndarray, " found"],
+    similarity: Float[np.ndarray, " gallery"],
+    own: int,
+) -> Example:
+    """The row of one query study: its middle short-axis cine at the start and a third of the beat, and what it found.
+
+    order: rows of the gallery found, best first. similarity: of the study to the whole gallery. own: its own row.
+    """
+    index = clips.of_study(study_key)
+    cine = index[index["sequence"] == "cine"].sort_values(["view", "position"], ascending=[False, True])
+    short = cine[cine["view"] == "sax"] if (cine["view"] == "sax").any() else cine
+    frames = clips.frames(int(short.index[len(short) // 2]))
+    found = [
+        Found(place + 1, float(similarity[row]), impressions[row], is_own=bool(row == own))
+        for place, row in enumerate(order)
+    ]
+    rank = 1 + int((similarity > similarity[own]).sum())
+    return Example({"ED": frames[0], "33 % RR": frames[len(frames) // 3]}, found, rank, f"study {study_key[:6]}:")
 
 
 def examples(rows: Sequence[Example], note: str = style.PHANTOM) -> Figure:

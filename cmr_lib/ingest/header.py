@@ -70,19 +70,18 @@ class Header:
     def __init__(self, data: bytes, *, force: bool = False) -> None:
         self.dataset: FileDataset = read_partial(BytesIO(data), _stop, force=force, specific_tags=list(TAGS.values()))
         self.little = self.dataset.original_encoding[1] is not False
+        self._elements = {int(tag): element for tag, element in self.dataset.items()}
 
     def __contains__(self, keyword: str) -> bool:
-        return TAGS[keyword] in self.dataset
+        return TAGS[keyword] in self._elements
 
     def raw(self, keyword: str) -> bytes:
         """The bytes of an element; empty where it is absent."""
-        tag = TAGS[keyword]
-        if tag not in self.dataset:
-            return b""
-        value = self.dataset.get_item(tag).value
-        if isinstance(value, bytes):
-            return value
-        return b"" if value is None else str(value).encode("latin-1", "replace")
+        element = self._elements.get(TAGS[keyword])
+        value = None if element is None else element.value
+        if isinstance(value, bytes) or value is None:
+            return value or b""
+        return str(value).encode("latin-1", "replace")
 
     def text(self, keyword: str) -> str:
         """Text without padding; "" where it is absent. Names are only compared, so Latin-1 does for any charset."""
@@ -100,7 +99,7 @@ class Header:
             if not code:
                 return [float(part) for part in raw.decode("ascii").strip(" \0").split("\\")] if raw else []
             count = len(raw) // struct.calcsize(code)
-            return list(struct.unpack(f"{'<' if self.little else '>'}{count}{code}", raw))
+            return [float(value) for value in struct.unpack(f"{'<' if self.little else '>'}{count}{code}", raw)]
         except (ValueError, struct.error):
             return []
 

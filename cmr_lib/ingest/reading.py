@@ -77,7 +77,7 @@ def _check_kind(header: Header) -> None:
         raise Refused("N_DERIVED", "SOPClassUID")
     if modality and modality != "MR":
         raise Refused("N_NOT_MR" if has_pixels else "N_NOT_IMAGE", "Modality")
-    if sop_class in MULTI_FRAME_MR or header.number("NumberOfFrames", 1) > 1:
+    if sop_class in MULTI_FRAME_MR or header.number("NumberOfFrames", 1.0) > 1:
         raise Refused("E_ENHANCED_UNSUPPORTED", "SOPClassUID")
     if sop_class and sop_class != CLASSIC_MR and not has_pixels:
         raise Refused("N_NOT_IMAGE", "SOPClassUID")
@@ -88,7 +88,7 @@ def _check_kind(header: Header) -> None:
 
 def _check_original(header: Header) -> None:
     """Refuse screenshots: colour, burned-in text, or ImageType SECONDARY or DERIVED without geometry of its own."""
-    if header.number("SamplesPerPixel", 1) != 1:
+    if header.number("SamplesPerPixel", 1.0) != 1:
         raise Refused("N_DERIVED", "SamplesPerPixel")
     if header.text("BurnedInAnnotation").upper() == "YES":
         raise Refused("N_DERIVED", "BurnedInAnnotation")
@@ -137,14 +137,14 @@ def _geometry(header: Header) -> dict[str, np.ndarray | tuple[float, float]]:
 # --- pixels -----------------------------------------------------------------------------------------------------
 def _native_pixels(header: Header, shape: tuple[int, int], bits: int, order: str) -> Shaped[np.ndarray, "r c"]:
     """Uncompressed pixels: unused high bits are cleared, the sign is extended from the highest stored bit."""
-    stored = int(header.number("BitsStored", bits))
-    high = int(header.number("HighBit", stored - 1))
+    stored = int(header.number("BitsStored", float(bits)))
+    high = int(header.number("HighBit", float(stored - 1)))
     if not 1 <= stored <= bits or not stored - 1 <= high < bits:
         raise Refused("E_PIXEL_META", "BitsStored")
     data, count = header.raw("PixelData"), shape[0] * shape[1]
     if len(data) < count * bits // 8:
         raise Refused("E_PIXEL_SHORT", "PixelData")
-    kind = "i" if header.number("PixelRepresentation", 0) == 1 else "u"
+    kind = "i" if header.number("PixelRepresentation", 0.0) == 1 else "u"
     values = np.frombuffer(data, dtype=f"{order}{kind}{bits // 8}", count=count).astype(f"{kind}{bits // 8}")
     if stored < bits:  # left, then (arithmetically) right: clears or sign-extends what is above the high bit
         values = (values << (bits - 1 - high)) >> (bits - stored)

@@ -7,11 +7,13 @@ with the place-holders overwritten, which is some twenty times faster than encod
 import datetime
 import hashlib
 import io
+import struct
 import zipfile
 from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
@@ -157,15 +159,17 @@ class SeriesEncoder:
         data = buffer.getvalue()
         self._head = data[: len(data) - len(template.PixelData)]
         self._pixel_bytes = len(template.PixelData)
-        self._places = {name: self._find(holder) for name, holder in HOLDERS.items()}
+        self._places = {name: self._find(name) for name in HOLDERS}
+        self._places["SOPInstanceUID"] += self._find("MediaStorageSOPInstanceUID", HOLDERS["SOPInstanceUID"])
 
-    def _find(self, holder: bytes) -> list[int]:
-        """Every place of a place-holder in the header."""
-        places, start = [], self._head.find(holder)
-        while start >= 0:
-            places.append(start)
-            start = self._head.find(holder, start + 1)
-        return places
+    def _find(self, keyword: str, holder: bytes | None = None) -> list[int]:
+        """Where the place-holder of an element stands: behind its tag, VR and length (PS3.5 7.1.2); [] if absent."""
+        holder = holder or HOLDERS[keyword]
+        tag = tag_for_keyword(keyword)
+        even = len(holder) + len(holder) % 2
+        element = struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, dictionary_VR(tag).encode(), even)
+        start = self._head.find(element + holder)
+        return [start + len(element)] if start >= 0 else []
 
     def file(self, values: Mapping[str, bytes], pixels: bytes) -> bytes:
         """One file; `values` has a text of the place-holder's width for each place-holder in the series.

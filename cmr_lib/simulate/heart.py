@@ -65,7 +65,9 @@ class HeartFrame:
         """Reference height of a point: the apex stays, the rest is stretched by λ; clamped to the base."""
         level = self.shape.apex - (self.shape.apex - z) * (1 / self.stretch)
         last = float(self.shape.levels[-1, 0]) - 0.01
-        return min(max(level, 0.0), last) if isinstance(level, float) else np.clip(level, np.float32(0), np.float32(last))
+        return (
+            min(max(level, 0.0), last) if isinstance(level, float) else np.clip(level, np.float32(0), np.float32(last))
+        )
 
     def look_up(self, rays: Rays, channel: int) -> Values:
         """A channel of the table at every ray, bilinear."""
@@ -157,7 +159,9 @@ def _papillary(frame: HeartFrame, rays: Rays, angle: float, radius: float) -> Va
     share = frame.material_level(rays.z) / shape.length
     turn = frame.emptied * (shape.beat.twist_base + (shape.beat.twist_apex - shape.beat.twist_base) * 0.55)
     spindle = np.sqrt(np.maximum(1 - ((share - 0.55) / 0.2) ** 2, 0)) * np.float32(radius / np.sqrt(frame.stretch))
-    cavity = np.sqrt(np.maximum(1 - ((share - CENTRE_SHARE) / (1 - CENTRE_SHARE)) ** 2, 0)) * np.float32(shape.radius * frame.squeeze)
+    cavity = np.sqrt(np.maximum(1 - ((share - CENTRE_SHARE) / (1 - CENTRE_SHARE)) ** 2, 0)) * np.float32(
+        shape.radius * frame.squeeze
+    )
     out = cavity * np.clip(0.62 + 0.5 * (share - 0.45), 0.5, 0.9)
     x, y = rays.x - out * np.float32(np.cos(angle + turn)), rays.y - out * np.float32(np.sin(angle + turn))
     return (spindle - np.sqrt(x * x + y * y)).astype(np.float32)

@@ -40,27 +40,27 @@ class Reading:
     @property
     def lv_function(self) -> str:
         """Severity of the reduced LVEF, by its printed value."""
-        return labels.severity_below(self.lvef, labels.LVEF_CUTS)
+        return labels.severity_below(float(self.lvef), labels.LVEF_CUTS)
 
     @property
     def lv_size(self) -> str:
         """Severity of left-ventricular dilation, by the printed index."""
-        return labels.severity_above(self.lvedvi, labels.LVEDVI_CUTS[self.sex])
+        return labels.severity_above(float(self.lvedvi), labels.LVEDVI_CUTS[self.sex])
 
     @property
     def rv_function(self) -> str:
         """Severity of the reduced RVEF, by its printed value."""
-        return labels.severity_below(self.rvef, labels.RVEF_CUTS)
+        return labels.severity_below(float(self.rvef), labels.RVEF_CUTS)
 
     @property
     def rv_size(self) -> str:
         """Severity of right-ventricular dilation, by the printed index."""
-        return labels.severity_above(self.rvedvi, labels.RVEDVI_CUTS[self.sex])
+        return labels.severity_above(float(self.rvedvi), labels.RVEDVI_CUTS[self.sex])
 
     @property
     def hypertrophy(self) -> str:
         """Severity of hypertrophy, by the printed wall thickness."""
-        return labels.severity_above(self.wall, labels.WALL_CUTS[self.sex])
+        return labels.severity_above(float(self.wall), labels.WALL_CUTS[self.sex])
 
 
 def read_study(latents: Latents, truth: Mapping[str, Any], settings: Reader, random: np.random.Generator) -> Reading:

@@ -17,7 +17,9 @@ def model_card(settings: params.Pretrain, history: pd.DataFrame, n_train: int, *
         else "It has not been evaluated for clinical use and must not be used for any decision."
     )
     last = history.iloc[-1] if len(history) else None
-    curve = "not trained here" if last is None else f"training loss {last.loss:.3f}, validation {last.validation_loss:.3f}"
+    curve = (
+        "not trained here" if last is None else f"training loss {last.loss:.3f}, validation {last.validation_loss:.3f}"
+    )
     video, text = settings.video, settings.text
     tower = text.pretrained or f"{text.depth} layers of width {text.width}, WordPiece vocabulary of {text.vocabulary}"
     return f"""# CMRformer, {"phantom-trained" if synthetic else "trained on user data"}

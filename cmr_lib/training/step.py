@@ -1,18 +1,17 @@
 """One step of training: embed a batch, compare, move the weights, unless the numbers are not finite."""
 
 import math
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float32, Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
 from cmr_lib import losses, params, project
 from cmr_lib.clips import augment
 from cmr_lib.clips.dataset import Batch
 from cmr_lib.models.cmrformer import LARGEST_SCALE, CMRformer
+from cmr_lib.training.machine import autocast
 
 INPUTS = ("view", "sequence", "position", "phase", "mask")
 NOT_DECAYED = ("cls", "place", "log_scale")
@@ -26,18 +25,6 @@ class StepResult:
     grad_norm: float
     temporal_qk_grad_norm: float
     done: bool
-
-
-def choose_device(wanted: str) -> torch.device:
-    """`cpu`, `cuda`, or for `auto` cuda where there is one. Raises RuntimeError when cuda is asked for and absent."""
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise RuntimeError("device: cuda was asked for, but this machine offers none; use cpu or auto.")
-    return torch.device("cuda" if wanted != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Mixed precision for `bf16`, nothing for `fp32`."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def make_optimiser(model: CMRformer, settings: params.Optimiser) -> torch.optim.AdamW:
@@ -112,19 +99,3 @@ def train_step(
     with torch.no_grad():
         model.log_scale.clamp_(max=math.log(LARGEST_SCALE))
     return StepResult(float(loss.detach()), norm, temporal, done=True)
-
-
-def alignment(image: Float32[Tensor, "n d"], text: Float32[Tensor, "n d"]) -> float:
-    """Mean squared distance of the two vectors of a pair (Wang & Isola 2020): 0 is perfect, 2 is unrelated."""
-    return float((image - text).square().sum(1).mean())
-
-
-def uniformity(embedding: Float32[Tensor, "n d"]) -> float:
-    """Log of the mean of exp(-2 · squared distance) over pairs of different studies: lower is better spread."""
-    return float(torch.pdist(embedding).square().mul(-2).exp().mean().log()) if len(embedding) > 1 else math.nan
-
-
-def mean(values: Iterable[float]) -> float:
-    """Mean of those that are numbers; NaN when none is."""
-    found = [value for value in values if math.isfinite(value)]
-    return sum(found) / len(found) if found else math.nan

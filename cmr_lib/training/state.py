@@ -1,0 +1,70 @@
+"""What a training run carries from step to step, and how it becomes a checkpoint and comes back."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from cmr_lib import params
+from cmr_lib.clips.dataset import StudyDataset
+from cmr_lib.models import text
+from cmr_lib.models.cmrformer import CMRformer
+from cmr_lib.training import checkpoint
+
+
+@dataclass
+class Run:
+    """What a training run carries from step to step."""
+
+    model: CMRformer
+    optimiser: torch.optim.Optimizer
+    settings: params.Pretrain
+    device: torch.device
+    train: StudyDataset
+    validation: StudyDataset | None
+    tokens: dict[str, list[int]]  # token numbers of every report
+    pad_id: int
+    step: int = 0  # steps done so far
+    bad: int = 0  # of which the last so many were not finite
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches in an epoch; the rest is dropped, and is another rest in every epoch."""
+        return len(self.train) // self.settings.optim.batch_studies
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run, on which the learning rate's schedule is stretched."""
+        return min(self.settings.optim.epochs * self.steps_per_epoch, self.settings.optim.max_steps or 2**62)
+
+    def tokens_of(self, study_keys: list[str]) -> tuple[Tensor, Tensor]:
+        """Padded token numbers and mask of these studies' reports, on the device."""
+        ids, mask = text.pad([self.tokens[key] for key in study_keys], self.pad_id)
+        return ids.to(self.device), mask.to(self.device)
+
+
+def snapshot(run: Run) -> checkpoint.Checkpoint:
+    """Weights, optimiser state and counters."""
+    tensors = {f"model/{name}": tensor for name, tensor in run.model.state_dict().items()}
+    for name, weight in run.model.named_parameters():
+        for kind, tensor in run.optimiser.state.get(weight, {}).items():
+            tensors[f"{kind}/{name}"] = tensor
+    return checkpoint.Checkpoint(tensors, {"step": run.step, "bad": run.bad, "history": run.history})
+
+
+def restore(run: Run, found: checkpoint.Checkpoint) -> None:
+    """Put a snapshot back, in place."""
+    run.step, run.bad, run.history = found.state["step"], found.state["bad"], found.state["history"]
+    by_kind: dict[str, dict[str, Tensor]] = {}
+    for path, tensor in found.tensors.items():
+        kind, name = path.split("/", 1)
+        by_kind.setdefault(kind, {})[name] = tensor
+    run.model.load_state_dict(by_kind.pop("model"))
+    for name, weight in run.model.named_parameters():
+        kept = {kind: tensors[name] for kind, tensors in by_kind.items() if name in tensors}
+        if kept:
+            # The step counter of AdamW stays on the CPU.
+            run.optimiser.state[weight] = {
+                kind: tensor if kind == "step" else tensor.to(run.device) for kind, tensor in kept.items()
+            }

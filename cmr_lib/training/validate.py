@@ -1,0 +1,64 @@
+"""How well the towers agree on studies they were not trained on."""
+
+import math
+from collections.abc import Iterable, Iterator
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from cmr_lib import losses
+from cmr_lib.clips import augment, dataset
+from cmr_lib.training.machine import autocast
+from cmr_lib.training.state import Run
+from cmr_lib.training.step import INPUTS
+
+
+def alignment(image: Float32[Tensor, "n d"], text: Float32[Tensor, "n d"]) -> float:
+    """Mean squared distance of the two vectors of a pair (Wang & Isola 2020): 0 is perfect, 2 is unrelated."""
+    return float((image - text).square().sum(1).mean())
+
+
+def uniformity(embedding: Float32[Tensor, "n d"]) -> float:
+    """Log of the mean of exp(-2 · squared distance) over pairs of different studies: lower is better spread."""
+    return float(torch.pdist(embedding).square().mul(-2).exp().mean().log()) if len(embedding) > 1 else math.nan
+
+
+def mean(values: Iterable[float]) -> float:
+    """Mean of those that are numbers; NaN when none is."""
+    found = [value for value in values if math.isfinite(value)]
+    return sum(found) / len(found) if found else math.nan
+
+
+@torch.inference_mode()
+def validate(run: Run) -> dict[str, float]:
+    """Loss, recall at 10 of image → report, alignment and uniformity on the validation split (NaN without one).
+
+    The loss is taken in groups of a training batch, so that it is on the scale of the training loss.
+    """
+    names = ("validation_loss", "validation_recall_at_10", "alignment", "uniformity")
+    if run.validation is None or len(run.validation) == 0:
+        return dict.fromkeys(names, float("nan"))
+    run.model.eval()
+    image, report = (torch.cat(parts) for parts in zip(*_embed(run), strict=True))
+    size = min(run.settings.optim.batch_studies, len(image))
+    scale = run.model.logit_scale.cpu()
+    groups = range(0, len(image) - size + 1, size)
+    loss = mean(float(losses.info_nce(image[i : i + size], report[i : i + size], scale)) for i in groups)
+    similarity = image @ report.T
+    ranks = (similarity > similarity.diagonal()[:, None]).sum(1)
+    recall = float((ranks < 10).float().mean())
+    return dict(zip(names, (loss, recall, alignment(image, report), uniformity(image)), strict=True))
+
+
+def _embed(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
+    """Image and report embeddings of the validation split, batch by batch."""
+    if run.validation is None:
+        return
+    for batch in dataset.batches(run.validation, run.settings.optim.batch_studies):
+        frames = augment.centre_crop(batch["frames"], run.settings.frames.crop_px).to(run.device)
+        inputs = {name: batch[name].to(run.device) for name in INPUTS}
+        with autocast(run.device, run.settings.precision):
+            image = run.model.encode_study(frames, **inputs)
+            report = run.model.encode_text(*run.tokens_of(batch["study_keys"]))
+        yield image.float().cpu(), report.float().cpu()
