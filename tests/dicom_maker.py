@@ -1,4 +1,4 @@
-"""Tiny DICOM studies for tests: a beating heart of three ellipsoids, sampled on any plane, written with pydicom alone."""
+"""Tiny DICOM studies for tests: a beating heart of three ellipsoids, on any plane, written with pydicom alone."""
 
 import io
 import zipfile
@@ -72,9 +72,9 @@ def dataset(where: dict, pixels: np.ndarray, **changes: object) -> Dataset:
     ds.MagneticFieldStrength, ds.InstanceNumber = "1.5", 1
     ds.PixelData = pixels.tobytes()
     for keyword, value in changes.items():
-        if value is None:
+        if value is None and keyword in ds:
             delattr(ds, keyword)
-        else:
+        elif value is not None:
             setattr(ds, keyword, value)
     return ds
 
@@ -89,7 +89,9 @@ def encode(ds: Dataset, syntax: str = ExplicitVRLittleEndian) -> bytes:
     return buffer.getvalue()
 
 
-def cine(where: dict, phases: int = 8, rr: float = 800.0, series: str = "1.2.3.4.1", **changes: object) -> list[Dataset]:
+def cine(
+    where: dict, phases: int = 8, rr: float = 800.0, series: str = "1.2.3.4.1", **changes: object
+) -> list[Dataset]:
     """A cine of one plane, phases in order."""
     first = int(changes.pop("first", 1))
     return [

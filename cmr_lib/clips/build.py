@@ -190,7 +190,7 @@ def _counts(
     }
 
 
-def preprocess(settings: params.Preprocess, *, progress: bool = True) -> dict[str, dict[str, int]]:
+def preprocess(settings: params.Preprocess, progress: bool = True) -> dict[str, dict[str, int]]:
     """The whole stage; returns counts of files, studies, reports, patients, clips, views and rejects.
 
     Writes store/, studies.parquet, reports.parquet and rejects.csv below `out_dir`. Raises FileNotFoundError or

@@ -8,9 +8,10 @@ make-up thus have the same shape, and an incomplete one is not dropped.
 from collections.abc import Iterator
 from collections.abc import Sequence as List
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypedDict
+from typing import Protocol, TypedDict, runtime_checkable
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor
@@ -18,13 +19,19 @@ from torch import Tensor
 from cmr_lib import params
 from cmr_lib.types import Sequence, View
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from cmr_lib.clips.store import ClipStore
-
 VIEWS = tuple(View)  # `view` in a batch counts along this tuple
 SEQUENCES = tuple(Sequence)  # and `sequence` along this one
+
+
+@runtime_checkable
+class Store(Protocol):
+    """What is needed of a clip store (clips.store.ClipStore): an index, and frames by its row number."""
+
+    index: pd.DataFrame
+
+    def frames(self, row_number: int) -> UInt8[np.ndarray, "frames size size"]:
+        """All frames of the clip in this row of the index."""
+        ...
 
 
 class StudyFrames(TypedDict):
@@ -79,28 +86,35 @@ def places(plan: params.FramePlan) -> list[Place]:
     return short + long + [Place(View.SAX, lge, z, 0.0) for z in plan.lge_positions]
 
 
-def pick(place: Place, clips: "pd.DataFrame") -> Pick | None:
-    """The study's image nearest to a place of the plan: first in space, then in time; None if it has no such view.
+Clip = tuple[int, float, int]  # row of the store's index, position, number of frames
 
-    `clips` are the study's rows of the store's index. Of two slices equally near, the first is taken. Phases are
-    compared around the circle: 0.98 is nearer to 0 than 0.1 is.
+
+def pick(place: Place, clips: List[Clip]) -> Pick | None:
+    """The image nearest to a place of the plan: first in space, then in time; None when there is no clip.
+
+    `clips` are the study's clips of the place's view and sequence. Of two slices equally near, the first is taken.
+    Time is a circle: 0.98 is nearer to 0 than 0.1 is.
     """
-    fitting = clips[(clips["view"] == place.view.value) & (clips["sequence"] == place.sequence.value)]
-    if fitting.empty:
+    if not clips:
         return None
-    away = (fitting["position"] - place.position).abs().to_numpy()
-    row = fitting.iloc[int(np.argmin(away))]
-    count = int(row["n_frames"])
+    row, position, count = min(clips, key=lambda clip: abs(clip[1] - place.position))
     frame = round(place.phase * count) % count
-    return Pick(int(row.name), frame, float(row["position"]), frame / count)
+    return Pick(row, frame, position, frame / count)
 
 
-def with_any_image(store: "ClipStore", study_keys: List[str], plan: params.FramePlan) -> list[str]:
+def by_kind(index: pd.DataFrame) -> dict[tuple[str, str, str], list[Clip]]:
+    """Clips of a store's index by (study, view, sequence), in the order of the index."""
+    found: dict[tuple[str, str, str], list[Clip]] = {}
+    columns = (index[name].tolist() for name in ("study_key", "view", "sequence", "position", "n_frames"))
+    for row, (study, view, sequence, position, count) in enumerate(zip(*columns, strict=True)):
+        found.setdefault((study, view, sequence), []).append((row, float(position), int(count)))
+    return found
+
+
+def with_any_image(store: Store, study_keys: List[str], plan: params.FramePlan) -> list[str]:
     """Those studies that have at least one image of the plan."""
     wanted = {(place.view.value, place.sequence.value) for place in places(plan)}
-    index = store.index
-    kinds = zip(index["view"], index["sequence"], strict=True)
-    having = {key for key, kind in zip(index["study_key"], kinds, strict=True) if kind in wanted}
+    having = {study for study, *kind in by_kind(store.index) if tuple(kind) in wanted}
     return [key for key in study_keys if key in having]
 
 
@@ -110,16 +124,13 @@ class StudyDataset:
     Raises ValueError when a study has no image of the plan (`with_any_image` says which have).
     """
 
-    def __init__(self, store: "ClipStore", study_keys: List[str], plan: params.FramePlan) -> None:
+    def __init__(self, store: Store, study_keys: List[str], plan: params.FramePlan) -> None:
         self.store, self.plan, self.study_keys = store, plan, list(study_keys)
         self._places = places(plan)
-        index = store.index.reset_index(drop=True)
-        rows = index.groupby("study_key", sort=False).indices
-        empty = index.iloc[:0]
+        clips = by_kind(store.index)
         self._picks = [
-            [pick(place, clips) for place in self._places]
+            [pick(place, clips.get((key, place.view.value, place.sequence.value), [])) for place in self._places]
             for key in self.study_keys
-            for clips in [index.iloc[rows[key]] if key in rows else empty]
         ]
         bare = [key for key, picks in zip(self.study_keys, self._picks, strict=True) if not any(picks)]
         if bare:

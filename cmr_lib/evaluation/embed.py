@@ -66,7 +66,7 @@ def embed_texts(
 
 
 def write_embeddings(
-    folder: Path | str, studies: pd.DataFrame, image: Float32[np.ndarray, "n d"], text: Float32[np.ndarray, "n d"]
+    folder: Path | str, studies: pd.DataFrame, image: Float32[np.ndarray, "n d"], text: Float32[np.ndarray, "texts d"]
 ) -> None:
     """Write the three files. Raises ValueError when rows do not match or NaN rows and `has_report` disagree."""
     folder = Path(folder)

@@ -19,6 +19,9 @@ BLUR_MM = 3.0  # of the motion map: noise and thin vessels out, walls in
 WINDOW_MM = 40.0  # standard deviation of the window around the centre: half a heart
 GRID_MM = 4.0  # fine enough for a centre
 COIL_MM = 30.0  # brightness is levelled over this distance
+LEFT_MM = 12.0  # the left ventricle lies to the left of the heart's centre
+NEAR_MM = 32.0  # and about this near to it, one standard deviation
+CAP_SHARE = 0.95  # motion beyond this quantile counts no more: a vigorous right ventricle shall not win
 EDGE_SHARE = 0.97  # of the pixels that are no edge of the moving heart
 SEEK_MM = 16.0  # first search: the place with the most motion within about a ventricle
 
@@ -115,7 +118,8 @@ def _roundness(
     doi 10.1109/TPAMI.2003.1217601); votes from one side only (a crescent) are taken off by their vector sum.
     """
     shape = near.shape
-    motion = motion_map(frames, 2.0 / side_mm) * near.astype(np.float32)
+    motion = motion_map(frames, 2.0 / side_mm)
+    motion = np.minimum(motion, np.quantile(motion, CAP_SHARE)) * near.astype(np.float32)
     votes = np.zeros((3, near.size))
     for frame in (frames[0], frames[round(0.35 * (len(frames) - 1))]):  # end-diastole and about end-systole
         rows, cols, weight, down, right = _edges(frame, motion, side_mm)
@@ -139,10 +143,11 @@ def left_ventricle(stack: types.Stack) -> Float[np.ndarray, "3"] | None:
         return None
     middle = sorted({round(share * (len(stack.pixels) - 1)) for share in (0.35, 0.5, 0.65)})
     side, total = min(stack.spacing_mm), 0.0
+    lateral, _ = axis_frame(towards_apex(stack.normal))
     rows, cols = np.indices(stack.pixels.shape[2:])
     for index in middle:
-        row, col = to_pixel(stack, index, centre)
-        near = np.exp(-((rows - row) ** 2 + (cols - col) ** 2) * side**2 / (2 * WINDOW_MM**2))
+        row, col = to_pixel(stack, index, centre + LEFT_MM * lateral)
+        near = np.exp(-((rows - row) ** 2 + (cols - col) ** 2) * side**2 / (2 * NEAR_MM**2))
         total = total + _roundness(stack.pixels[index], near, side)
     peak_row, peak_col = np.unravel_index(int(np.argmax(total)), rows.shape)
     return to_patient(stack, middle[len(middle) // 2], float(peak_row), float(peak_col))

@@ -79,7 +79,7 @@ def _check_kind(header: Header) -> None:
         raise Refused("N_NOT_MR" if has_pixels else "N_NOT_IMAGE", "Modality")
     if sop_class in MULTI_FRAME_MR or header.number("NumberOfFrames", 1.0) > 1:
         raise Refused("E_ENHANCED_UNSUPPORTED", "SOPClassUID")
-    if sop_class and sop_class != CLASSIC_MR and not has_pixels:
+    if sop_class != CLASSIC_MR and sop_class in uid.UID_dictionary and not has_pixels:  # a cut UID is in no dictionary
         raise Refused("N_NOT_IMAGE", "SOPClassUID")
     for keyword in ("Modality", "SOPInstanceUID", "SeriesInstanceUID", "PixelData"):
         if keyword not in header or (keyword != "PixelData" and not header.text(keyword)):

@@ -20,6 +20,7 @@ SLICE_MM = 0.5  # positions closer than this along the normal are one slice
 LONE_GAP_MM = 30.0  # two or three parallel planes further apart than this are separate planes
 STACK_GAP = 2.6  # in a stack of four or more: a gap of more than this many median gaps separates two stacks
 BARE_CINE = 4  # images of one place that differ by InstanceNumber alone: from here on a cine stripped of its times
+ECHO_MS = 1.0  # images of one place whose echo times differ by more are a multi-echo map
 CINE_SPAN_MS = 100.0  # frames of one beat; single-beat dynamics (perfusion) differ less in trigger time
 VENDORS = {"siemens": "siemens", "ge ": "ge", "philips": "philips", "canon": "canon", "toshiba": "canon"}
 
@@ -45,10 +46,10 @@ def is_inversion(instance: Instance) -> bool:
 
 def contrast(instance: Instance) -> str:
     """Kind of image by ImageType: magnitude, phase-sensitive inversion recovery (psir), velocity/phase, or a map."""
-    words = {word for value in instance.image_type for word in value.split("_")}
-    if words & {"MAP", "T1", "T2", "ECV", "PERFUSION", "MOSAIC"}:
+    words = {word for value in instance.image_type for word in value.replace("_", " ").split()}
+    if words & {"MAP", "ECV", "PERFUSION", "MOSAIC"}:
         return "map"
-    if words & {"PSIR", "PS"} or ("P" in words and is_inversion(instance)):
+    if words & {"PSIR", "PS"} or (words & {"P", "R"} and is_inversion(instance)):  # phase or real part
         return "psir"
     return "phase" if words & {"P", "VELOCITY"} or "PHASE" in instance.image_type[2:3] else "magnitude"
 
@@ -65,15 +66,13 @@ def frames_are_shared(instances: Iterable[Instance]) -> bool:
 
 
 def _grid(instance: Instance, *, shared: bool) -> tuple:
-    """What must agree exactly for two images to share a stack (echo time to 0.5 ms: multi-echo maps differ more)."""
-    echo = number_of(instance, "EchoTime")
+    """What must agree exactly for two images to share a stack."""
     return (
         "" if shared else instance.frame_of_reference,
         instance.raw.shape,
         tuple(round(side, 3) for side in instance.spacing_mm),
         is_inversion(instance),
         contrast(instance),
-        round(echo * 2) if np.isfinite(echo) else -1,
     )
 
 
@@ -168,7 +167,8 @@ def sequence_of(run: Sequence[Instance]) -> tuple[types.Sequence, str]:
     Cine: several phases of one beat, no inversion. Late enhancement: inversion recovery, one inversion time.
     """
     key, kind = phase_key(run), contrast(run[0])
-    if kind in ("map", "phase"):
+    echoes = [number_of(item, "EchoTime") for item in run]
+    if kind in ("map", "phase") or max(echoes) - min(echoes) > ECHO_MS:
         return types.Sequence.OTHER, "N_OTHER_SEQUENCE"
     if is_inversion(run[0]):
         inversions = {round(number_of(item, "InversionTime")) for item in run if number_of(item, "InversionTime") > 0}

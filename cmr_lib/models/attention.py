@@ -90,7 +90,7 @@ class DividedAttention(nn.Module):
         patches = self._ungroup(attend(group, self._keys(k, frames), self._keys(v, frames), among, dropout))
         return nn.functional.dropout(self.proj(torch.cat([cls, patches], dim=1)), self.dropout, self.training)
 
-    def _cls(self, x: Float[Tensor, "b tokens d"]) -> tuple[Float[Tensor, "b h 1 c"], Float[Tensor, "b 2h tokens c"]]:
+    def _cls(self, x: Float[Tensor, "b tokens d"]) -> tuple[Float[Tensor, "b h 1 c"], Float[Tensor, "b kv tokens c"]]:
         """The read-out token's query, and keys then values of all tokens, by head."""
         d = x.shape[-1]
         weight, bias = self.qkv.weight, self.qkv.bias

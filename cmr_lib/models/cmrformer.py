@@ -8,7 +8,7 @@ would delete the negative half of the features), normalised to length 1. The tem
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
@@ -32,7 +32,7 @@ class CMRformerConfig:
     max_tokens: int = 512
 
     @classmethod
-    def of(cls, settings: params.Pretrain, text: dict[str, Any]) -> Self:
+    def of(cls, settings: params.Pretrain, text: dict[str, Any]) -> "CMRformerConfig":
         """From the parameters of stage pretrain and a text config (`text.small_config` or a pretrained one's)."""
         video = VideoConfig(image_px=settings.frames.crop_px, **settings.video.model_dump())
         return cls(video, text, settings.embed_dim, settings.temperature, settings.text.max_tokens)
@@ -42,7 +42,7 @@ class CMRformerConfig:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
+    def from_dict(cls, values: dict[str, Any]) -> "CMRformerConfig":
         """The inverse of `to_dict`. Raises TypeError for unknown keys."""
         return cls(**{**values, "video": VideoConfig(**values["video"])})
 

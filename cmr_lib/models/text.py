@@ -45,13 +45,19 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int, max_tokens: int = 512
     """Learn a WordPiece vocabulary (Schuster & Nakajima 2012) of at most `vocabulary` tokens from texts.
 
     The same texts give the same bytes. The library numbers word-inner characters in the order of a hash map, which
-    differs from run to run; naming them before training, in sorted order, takes that away.
+    differs from run to run; naming them before training, in sorted order, takes that away. Latin letters, digits and
+    ASCII punctuation are always in it, so that any number and any plain word can be spelled.
+
+    Raises ValueError when single characters alone are more than `vocabulary`.
     """
     texts = list(texts)
     tokenizer = _blank_tokenizer(WordPiece(unk_token=SPECIAL["unk_token"]))
-    alphabet = sorted(set("".join(tokenizer.normalizer.normalize_str(text) for text in texts)) - set(" \t\n"))
-    alone = set(string.punctuation)  # the pre-tokenizer sets these and digits apart: never inside a word
-    inner = [f"##{character}" for character in alphabet if not character.isnumeric() and character not in alone]
+    seen = set("".join(tokenizer.normalizer.normalize_str(text) for text in texts)) - set(string.whitespace)
+    alphabet = sorted(seen | set(string.ascii_lowercase + string.digits + string.punctuation))
+    # The pre-tokenizer sets digits and punctuation apart: they are never inside a word.
+    inner = [f"##{character}" for character in alphabet if character.isalpha() or not character.isascii()]
+    if vocabulary < (least := len(SPECIAL) + len(alphabet) + len(inner)):
+        raise ValueError(f"text.vocabulary is {vocabulary}; single characters alone take {least}.")
     trainer = trainers.WordPieceTrainer(
         vocab_size=vocabulary,
         special_tokens=[*SPECIAL.values(), *inner],
@@ -119,8 +125,11 @@ def load_pretrained(name: str, max_tokens: int) -> tuple[PreTrainedTokenizerBase
     Raises OSError when the name is not to be had, ValueError when it cannot read `max_tokens`.
     """
     common = {"trust_remote_code": False, "local_files_only": _offline()}
-    tokenizer = AutoTokenizer.from_pretrained(name, **common)
-    body = AutoModel.from_pretrained(name, use_safetensors=True, **common)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, **common)
+        body = AutoModel.from_pretrained(name, use_safetensors=True, **common)
+    except OSError as error:
+        raise OSError(f"text.pretrained: {name} could not be loaded: {error}") from error
     longest = getattr(body.config, "max_position_embeddings", max_tokens)
     if longest < max_tokens:
         raise ValueError(f"text.max_tokens is {max_tokens}, but {name} reads at most {longest}.")

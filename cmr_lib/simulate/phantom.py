@@ -108,7 +108,11 @@ def paint(image: Image, layers: list[Layer], signals: Signals, spacing_mm: float
     """Paint layers over an image in place, each with a soft edge one pixel wide (partial volume)."""
     scale = np.float32(1 / spacing_mm)
     for tissue, depth in layers:
-        cover = np.clip(depth * scale + np.float32(0.5), 0, 1)
+        cover = depth * scale
+        cover += np.float32(0.5)
+        if cover.max() <= 0:
+            continue
+        np.minimum(np.maximum(cover, np.float32(0), out=cover), np.float32(1), out=cover)
         cover *= signals[tissue] - image
         image += cover
     return image

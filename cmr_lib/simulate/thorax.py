@@ -66,6 +66,18 @@ def _capsule(x: Values, y: Values, z: Values, row: Float[np.ndarray, "7"]) -> Va
     return np.float32(row[6]) - np.sqrt(dx * dx + dy * dy + dz * dz)
 
 
+def _near(vessels: Float[np.ndarray, "vessels 7"], x: Values, y: Values, z: Values) -> Float[np.ndarray, "near 7"]:
+    """The rods that come within 4 mm of the plane through the points: most do not, and need no painting."""
+    if x.ndim != 2 or min(x.shape) < 2:
+        return vessels
+    corners = np.array([[grid[0, 0], grid[0, -1], grid[-1, 0]] for grid in (x, y, z)], dtype=np.float64).T
+    normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
+    normal = normal / np.linalg.norm(normal)
+    first, second = ((vessels[:, part] - corners[0]) @ normal for part in (slice(0, 3), slice(3, 6)))
+    close = np.minimum(np.abs(first), np.abs(second)) < vessels[:, 6] + 4
+    return vessels[close | (first * second < 0)]
+
+
 def thorax_layers(thorax: Thorax, x: Values, y: Values, z: Values) -> Iterator[tuple[TISSUES, Values]]:
     """Layers of the chest, outermost first, each (tissue, depth in mm); air is what none of them covers."""
     inside = _oval(x, y, thorax.half_width, thorax.half_depth)
@@ -75,7 +87,7 @@ def thorax_layers(thorax: Thorax, x: Values, y: Values, z: Values) -> Iterator[t
     yield TISSUES.BONE, ribs.astype(np.float32)
     cavity = inside - np.float32(thorax.wall)
     yield TISSUES.LUNG, cavity
-    for row in thorax.vessels:
+    for row in _near(thorax.vessels, x, y, z):
         yield TISSUES.VESSEL, np.minimum(_capsule(x, y, z, row), cavity)
     bulge = thorax.dome * np.exp(-((x + 70) ** 2 + y**2) / 70**2) + 8 * np.exp(-((x - 95) ** 2 + y**2) / 40**2)
     under = (np.float32(thorax.diaphragm) + bulge - z).astype(np.float32)

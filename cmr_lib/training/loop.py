@@ -127,7 +127,7 @@ def _key(run: Run, texts: Mapping[str, str]) -> str:
     return checkpoint.key_of(facts, run.model.state_dict())
 
 
-def _epoch(run: Run, epoch: int) -> dict[str, float]:
+def _epoch(run: Run, epoch: int) -> dict[str, float | int]:
     """One pass over the shuffled studies; returns its row of the history."""
     run.model.train()
     chosen = schedule.order(run.settings.seed, epoch, len(run.train))

@@ -26,7 +26,7 @@ class Run:
     pad_id: int
     step: int = 0  # steps done so far
     bad: int = 0  # of which the last so many were not finite
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float | int]] = field(default_factory=list)
 
     @property
     def steps_per_epoch(self) -> int:

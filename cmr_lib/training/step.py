@@ -81,7 +81,7 @@ def train_step(
     clip_norm: float,
     precision: str = "fp32",
 ) -> StepResult:
-    """Forward, backward, clip, step; a loss or gradient that is not finite leaves weights and optimiser as they were."""
+    """Forward, backward, clip, step; a loss or gradient that is not finite changes nothing."""
     optimiser.zero_grad(set_to_none=True)
     with autocast(input_ids.device, precision):
         image = model.encode_study(**inputs)

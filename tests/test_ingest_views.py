@@ -1,0 +1,154 @@
+"""Views from geometry; text breaks ties and nothing else."""
+
+import dicom_maker as maker
+import numpy as np
+import pytest
+
+from cmr_lib.ingest import heart, views
+from cmr_lib.ingest.header import quiet_pydicom
+from cmr_lib.ingest.reading import parse
+from cmr_lib.ingest.stacks import build_stacks
+from cmr_lib.types import View
+
+
+def stacks_of(files):
+    with quiet_pydicom():
+        built = build_stacks([parse(maker.encode(ds)) for ds in files], str)
+    return views.assign_views(built.stacks, built.descriptions)
+
+
+def short_axis(descending=False):
+    offsets = np.linspace(-36, 36, 5)
+    if descending:
+        offsets = offsets[::-1]
+    return [ds for n, offset in enumerate(offsets) for ds in maker.cine(maker.plane(offset), 6, series=f"1.2.5.{n}")]
+
+
+def named(files):
+    return {next(iter(stack.series_keys)): stack.view for stack in stacks_of(files)}
+
+
+@pytest.mark.parametrize("descending", [False, True])
+def test_short_axis_slices_run_from_base_to_apex(descending):
+    stack = stacks_of(short_axis(descending))[0]
+    assert stack.view == View.SAX
+    along = stack.origins_mm @ maker.AXIS
+    assert (np.diff(along) > 0).all()
+    assert (stack.pixels[0, 0] == maker.image(maker.plane(-36.0), 0)).all()
+
+
+def test_an_image_flipped_by_the_scanner_has_the_same_view_and_order():
+    files = []
+    for n, offset in enumerate(np.linspace(-36, 36, 5)):
+        where = maker.plane(offset)
+        last = where["origin"] + (where["size"] - 1) * where["spacing"] * where["row"]
+        files += maker.cine({**where, "origin": last, "row": -where["row"]}, 6, series=f"1.2.5.{n}")
+    stack = stacks_of(files)[0]
+    assert stack.view == View.SAX
+    assert (np.diff(stack.origins_mm @ maker.AXIS) > 0).all()
+
+
+def test_long_axis_views_are_told_by_their_rotation_even_if_the_text_lies():
+    files = short_axis()
+    for name, turn in (("4ch", 10), ("2ch", 72), ("3ch", 128)):
+        files += maker.cine(maker.plane(turn_deg=turn), 6, series=f"1.2.6.{name[0]}", SeriesDescription="cine 4CH")
+    found = named(files)
+    assert (found["1.2.6.4"], found["1.2.6.2"], found["1.2.6.3"]) == (View.LAX_4CH, View.LAX_2CH, View.LAX_3CH)
+
+
+@pytest.mark.parametrize("turn", [-20, -10, 0, 10, 20])
+def test_a_patient_turned_as_a_whole_keeps_its_views(turn):
+    files = short_axis()
+    for name, angle in (("4", 5), ("2", 65), ("3", 125)):
+        files += maker.cine(maker.plane(turn_deg=angle + turn), 6, series=f"1.2.6.{name}")
+    found = named(files)
+    assert (found["1.2.6.4"], found["1.2.6.2"], found["1.2.6.3"]) == (View.LAX_4CH, View.LAX_2CH, View.LAX_3CH)
+
+
+def test_between_two_views_the_text_decides_or_nobody():
+    assert views.name_long_axis(35.0, View.LAX_2CH) == View.LAX_2CH
+    assert views.name_long_axis(35.0, View.LAX_4CH) == View.LAX_4CH
+    assert views.name_long_axis(35.0, View.LAX_3CH) == View.UNKNOWN
+    assert views.name_long_axis(35.0, View.UNKNOWN) == View.UNKNOWN
+
+
+def test_a_plane_beside_the_left_ventricle_is_no_left_ventricular_view():
+    where = maker.plane(turn_deg=65)
+    shift = -45 * maker.LATERAL
+    files = short_axis() + maker.cine(
+        {**where, "origin": where["origin"] + shift}, 6, series="1.2.6", SeriesDescription="2CH"
+    )
+    assert named(files)["1.2.6"] == View.RV_2CH
+    for ds in files[-6:]:
+        ds.SeriesDescription = "cine"
+    assert named(files)["1.2.6"] == View.UNKNOWN
+
+
+def test_an_axial_stack_larger_than_the_short_axis_is_not_the_short_axis():
+    where = maker.plane()
+    axial = [
+        ds
+        for n in range(9)
+        for ds in maker.cine(
+            {
+                **where,
+                "row": np.eye(3)[0],
+                "col": np.eye(3)[1],
+                "origin": maker.CENTRE + np.array([-90, -90, 10.0 * n - 40]),
+            },
+            6,
+            series=f"1.2.6.{n}",
+        )
+    ]
+    found = {stack.view: len(stack.pixels) for stack in stacks_of(short_axis() + axial)}
+    assert found == {View.SAX: 5, View.UNKNOWN: 9}
+
+
+def test_late_enhancement_parallel_to_the_short_axis_is_short_axis():
+    found = named(short_axis() + [maker.late(maker.plane(offset), n) for n, offset in enumerate((-10, 10))])
+    assert found["1.2.3.4.50"] == View.SAX
+
+
+def test_without_a_short_axis_a_long_axis_view_needs_text_that_agrees():
+    files = maker.cine(maker.plane(turn_deg=5), 6, series="1.2.6.4", SeriesDescription="cine")
+    assert named(files)["1.2.6.4"] == View.UNKNOWN
+    for ds in files:
+        ds.SeriesDescription = "cine_4ch"
+    assert named(files)["1.2.6.4"] == View.LAX_4CH
+
+
+@pytest.mark.parametrize(
+    ("text", "view"),
+    [
+        ("tf2d12_retro_iPAT_sa", View.SAX), ("sBTFE_BH_3CH", View.LAX_3CH), ("FIESTA CINE SA", View.SAX),
+        ("CINE_segmented_LAX_4Ch", View.LAX_4CH), ("cine_trufi_retro RVOT", View.RVOT), ("HLA", View.LAX_4CH),
+        ("cine LVOT", View.LAX_3CH), ("cine VLA", View.LAX_2CH), ("t1_map", View.UNKNOWN),
+    ],
+)  # fmt: skip
+def test_hints_read_the_dialects_of_scanners(text, view):
+    assert views.hint(text) == view
+
+
+# --- the heart --------------------------------------------------------------------------------------------------
+def test_the_hearts_centre_and_the_left_ventricle_are_found():
+    stack = stacks_of(short_axis())[0]
+    point = heart.left_ventricle(stack) - maker.CENTRE
+    assert np.linalg.norm(point - (point @ maker.AXIS) * maker.AXIS) < 6
+    centre = heart.heart_centre([stack]) - maker.CENTRE
+    assert np.linalg.norm(centre - (centre @ maker.AXIS) * maker.AXIS) < 25
+    assert abs(centre @ maker.AXIS) < 15
+
+
+def test_a_still_stack_has_no_centre():
+    files = maker.cine(maker.plane(), 6)
+    for ds in files:
+        ds.PixelData = files[0].PixelData
+    stack = stacks_of(files)[0]
+    assert heart.stack_centre(stack) is None
+    assert heart.left_ventricle(stack) is None
+    assert heart.heart_centre([stack]) is None
+
+
+def test_pixel_and_patient_coordinates_invert_each_other():
+    stack = stacks_of(short_axis())[0]
+    assert np.allclose(heart.to_pixel(stack, 2, heart.to_patient(stack, 2, 10.5, 40.25)), (10.5, 40.25))
