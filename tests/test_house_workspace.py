@@ -154,3 +154,9 @@ def test_reproducing_a_profile_leaves_the_root_untouched(root, monkeypatch):
     written = lock.stat().st_mtime_ns
     assert workspace.main(["smoke", "make"]) == 0
     assert lock.stat().st_mtime_ns == written, "a second run has nothing to do"
+
+
+def test_profile_that_does_not_run_yet_says_so_and_what_to_use(root, capsys, monkeypatch):
+    monkeypatch.setattr(workspace.project, "find_root", lambda *_: root)
+    assert workspace.main(["paper"]) == 2
+    assert "make embed" in capsys.readouterr().err

@@ -82,6 +82,14 @@ def test_padding_changes_nothing(tokenizer):
     torch.testing.assert_close(model(ids, mask), model(other, mask), atol=1e-6, rtol=1e-5)
 
 
+def test_reports_of_any_length_come_back_in_their_order(tokenizer):
+    model = small()
+    rows = [[2, *[5 + (7 * i) % 90] * ((i * 11) % 25 + 1), 3] for i in range(2 * text.CPU_GROUP + 5)]
+    together = model(*text.pad(rows, 0))
+    alone = torch.cat([model(*text.pad([row], 0)) for row in rows])
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
+
+
 def test_the_vector_is_the_mean_of_the_outputs_over_tokens(tokenizer):
     model = small()
     ids, mask = text.pad(text.encode(tokenizer, REPORTS, 32), 0)

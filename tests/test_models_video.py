@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from cmr_lib.models import attention
 from cmr_lib.models.attention import DividedAttention
 from cmr_lib.models.video import Block, VideoConfig, VideoEncoder
 from tests.toy import model_inputs as batch
@@ -57,6 +58,15 @@ def test_divided_attention_equals_its_definition_in_loops(axis):
     layer = shaken(DividedAttention(8, 2, axis))
     x, mask = torch.randn(2, 1 + 3 * 4, 8), torch.tensor([[True, False, True], [True, True, True]])
     torch.testing.assert_close(layer(x, mask), naive_attention(layer, x, mask), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("axis", ["time", "space"])
+def test_the_fused_kernel_gives_what_the_written_out_product_gives(axis, monkeypatch):
+    layer = shaken(DividedAttention(8, 2, axis))
+    x, mask = torch.randn(2, 13, 8), torch.tensor([[True, False, True], [True, True, True]])
+    wanted = layer(x, mask)
+    monkeypatch.setattr(attention, "attend", attention.fused)
+    torch.testing.assert_close(layer(x, mask), wanted, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("axis", ["time", "space"])

@@ -26,6 +26,11 @@ from tools.verify import cache_folder
 
 KEPT = ("data", "outputs", ".dvc", "dvc.lock")  # what the copy makes itself
 LEFT_OUT = (".ws", ".venv", "outputs", "data", "dvc.lock")  # what the copy does not take from the root
+NEEDS_PATIENTS = ("paper", "clinic")
+NOT_YET = (
+    "Profile {profile}: its parameters are valid and its copy stands in .ws/, but the later stages do not yet run without "
+    "the phantom's labels. For your own studies use `make embed`."
+)
 LOCAL_PARAMETERS = Path("params/clinic/local.yaml")  # untracked: names a clinic's folders
 
 
@@ -94,7 +99,7 @@ def _configure(root: Path, copy: Path, profile: str) -> None:
     project.write_text(copy / "profile.yaml", f"profile: {profile}\ninput: {content}\n")
     local = configparser.ConfigParser()
     local["core"] = {"no_scm": "true", "analytics": "false", "check_update": "false"}
-    local["cache"] = {"type": "reflink,hardlink,copy"}
+    local["cache"] = {"type": "hardlink,reflink,copy"}
     if profile == "clinic":
         local["core"]["site_cache_dir"] = str(copy / ".dvc" / "site")  # DVC would keep file names in /var/tmp
     else:
@@ -164,6 +169,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         copy = refresh(root, args.profile, args.name)
     except (ValueError, FileExistsError, FileNotFoundError, PermissionError) as error:
         print(error, file=sys.stderr)
+        return 2
+    if args.profile in NEEDS_PATIENTS and not args.no_run:
+        print(NOT_YET.format(profile=args.profile), file=sys.stderr)
         return 2
     print(f"{args.profile}: running in {copy.relative_to(root)}, results in outputs/{args.profile}", file=sys.stderr)
     return 0 if args.no_run else reproduce(copy, [*args.targets, *(["--force"] if args.force else [])])

@@ -35,8 +35,22 @@ def attend(
     fused kernel, forward and backward. On other devices the fused kernel is used.
     """
     if q.device.type != "cpu":
-        return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=present, dropout_p=dropout)
+        return fused(q, k, v, present, dropout)
     return nn.functional.dropout(weights_of(q, k, present), dropout, training=dropout > 0) @ v
+
+
+def fused(
+    q: Float[Tensor, "*b queries c"],
+    k: Float[Tensor, "*b keys c"],
+    v: Float[Tensor, "*b keys c"],
+    present: Bool[Tensor, "..."] | None,
+    dropout: float,
+) -> Float[Tensor, "*b queries c"]:
+    """The same by PyTorch's fused kernels, which want (batch, heads, tokens, c): other leading axes are merged."""
+    if present is not None:
+        present = present.expand(*q.shape[:-3], *present.shape[-3:]).flatten(0, -4)
+    merged = (x.flatten(0, -4) for x in (q, k, v))
+    return nn.functional.scaled_dot_product_attention(*merged, attn_mask=present, dropout_p=dropout).reshape(q.shape)
 
 
 def weights_of(

@@ -75,13 +75,14 @@ class CMRformer(nn.Module):
     ) -> Float[Tensor, "b embed"]:
         """Unit vectors of studies; the arguments are those of a batch (clips.dataset), frames in about [-1, 1]."""
         features = self.video(frames, view, sequence, position, phase, mask)
-        return nn.functional.normalize(self.video_projection(features), dim=-1)
+        return nn.functional.normalize(self.video_projection(features).float(), dim=-1)
 
     def encode_text(
         self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"]
     ) -> Float[Tensor, "b embed"]:
         """Unit vectors of reports, from token numbers and where they are no padding (True)."""
-        return nn.functional.normalize(self.text_projection(self.text(input_ids, attention_mask)), dim=-1)
+        features = self.text(input_ids, attention_mask)
+        return nn.functional.normalize(self.text_projection(features).float(), dim=-1)
 
 
 def build(config: CMRformerConfig, seed: int, text_body: nn.Module | None = None) -> CMRformer:

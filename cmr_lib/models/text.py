@@ -26,6 +26,7 @@ from transformers import (
 from cmr_lib import params
 
 SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+CPU_GROUP = 16
 _NOT_KEPT = ("transformers_version", "architectures", "auto_map", "dtype")
 
 
@@ -103,7 +104,7 @@ def small_config(settings: params.TextEncoder, vocabulary: int) -> dict[str, Any
         hidden_dim=4 * settings.width,
         max_position_embeddings=settings.max_tokens,
         dropout=settings.dropout,
-        attention_dropout=settings.dropout,
+        attention_dropout=0.0,  # of the outputs only: dropped attention weights cost a third of this tower on a CPU
         pad_token_id=0,
     )
     return plain_config(config)
@@ -149,7 +150,23 @@ class TextEncoder(nn.Module):
     def forward(
         self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"]
     ) -> Float[Tensor, "b d"]:
-        """Encode reports; padding changes nothing."""
+        """Encode reports, padded on the right; padding changes nothing.
+
+        On a CPU, reports of like length go through together, each group cut to its longest: reports differ in length
+        by a factor of two, and padding costs as much as words.
+        """
+        lengths = attention_mask.sum(1)
+        order = lengths.argsort(stable=True)
+        group = CPU_GROUP if input_ids.device.type == "cpu" else len(order)
+        parts = []
+        for rows in order.split(group):
+            longest = int(lengths[rows[-1]])
+            parts.append(self._mean(input_ids[rows, :longest], attention_mask[rows, :longest]))
+        return torch.cat(parts)[order.argsort()]
+
+    def _mean(
+        self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"]
+    ) -> Float[Tensor, "b d"]:
         hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         weight = attention_mask.to(hidden.dtype)
         return torch.einsum("btd,bt->bd", hidden, weight) / weight.sum(1, keepdim=True).clamp(min=1)

@@ -52,13 +52,14 @@ def fit(
 
     With `checkpoint_dir`, a run that was stopped goes on after its last whole epoch, and a finished one returns at
     once; call `checkpoint.remove` when the weights are saved. With mode "frozen" nothing is trained and the history
-    is empty. The model ends on the CPU, in evaluation mode.
+    is empty. The model ends on `device`, in evaluation mode.
 
     Raises:
         ValueError: a study without a text; fewer studies than a batch.
         FloatingPointError: three steps in a row without a finite loss and gradient.
     """
     if settings.mode == "frozen":
+        model.to(choose_device(settings.device)).eval()
         return pd.DataFrame(columns=list(COLUMNS))
     run = _start(model, tokenizer, dataset, texts, validation, settings)
     key = _key(run, texts)
@@ -80,7 +81,7 @@ def fit(
             due = (epoch + 1) % settings.checkpoint_epochs == 0 or epoch + 1 == epochs
             if checkpoint_dir is not None and due:
                 checkpoint.write(checkpoint_dir, key, epoch + 1, snapshot(run))
-    model.cpu().eval()
+    model.eval()
     return pd.DataFrame(run.history, columns=list(COLUMNS))
 
 
