@@ -26,7 +26,12 @@ def hospital(tmp_path_factory) -> Path:
     """Ten zipped phantom studies and their reports, outside the repository; one lacks its report, one its images."""
     folder = tmp_path_factory.mktemp("clinic")
     values = params.read_yaml(ROOT / "params/smoke/simulate.yaml") | {"out_dir": str(folder), "data_dir": str(folder)}
-    values["hospital"] = {"n_patients": STUDIES, "repeat_share": 0.0, "no_report_share": 0.0, "orphan_report_share": 0.1}
+    values["hospital"] = {
+        "n_patients": STUDIES,
+        "repeat_share": 0.0,
+        "no_report_share": 0.0,
+        "orphan_report_share": 0.1,
+    }
     cohort.write_hospital(params.check("simulate", values | {"seed": 77, "workers": 1}), progress=False)
     reports = pd.read_csv(folder / "reports.csv")
     reports.drop(index=3).to_csv(folder / "reports.csv", index=False)

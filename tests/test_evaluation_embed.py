@@ -7,7 +7,7 @@ import torch
 
 from cmr_lib.clips.augment import centre_crop
 from cmr_lib.clips.dataset import StudyDataset, collate
-from cmr_lib.evaluation import embed
+from cmr_lib.evaluation import embed, embeddings
 from cmr_lib.training.start import start
 from tests.toy import toy_settings, toy_store
 
@@ -70,8 +70,8 @@ def table(n=4):
 
 def test_what_was_written_is_read(tmp_path):
     studies, image, text = table()
-    embed.write_embeddings(tmp_path, studies.assign(lvef=1.0), image, text)
-    found = embed.read_embeddings(tmp_path)
+    embeddings.write_embeddings(tmp_path, studies.assign(lvef=1.0), image, text)
+    found = embeddings.read_embeddings(tmp_path)
     pd.testing.assert_frame_equal(found.studies, studies)  # keys that look like numbers stay words
     assert np.array_equal(found.image, image)
     assert np.array_equal(found.text, text, equal_nan=True)
@@ -80,8 +80,8 @@ def test_what_was_written_is_read(tmp_path):
 def test_tables_that_do_not_belong_together_are_refused(tmp_path):
     studies, image, text = table()
     with pytest.raises(ValueError, match="4 studies, 3 image and 4 text"):
-        embed.write_embeddings(tmp_path, studies, image[:3], text)
+        embeddings.write_embeddings(tmp_path, studies, image[:3], text)
     with pytest.raises(ValueError, match="has_report"):
-        embed.write_embeddings(tmp_path, studies, image, image)
+        embeddings.write_embeddings(tmp_path, studies, image, image)
     with pytest.raises(FileNotFoundError, match="stage pretrain"):
-        embed.read_embeddings(tmp_path / "nothing")
+        embeddings.read_embeddings(tmp_path / "nothing")

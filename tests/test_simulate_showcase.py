@@ -19,7 +19,15 @@ def settings():
 
 
 def test_one_patient_is_shown_on_every_plane_at_both_moments(settings):
-    assert list(showcase.pictures_of(settings, 0)) == ["SAX ED", "SAX ES", "2CH ED", "2CH ES", "4CH ED", "4CH ES", "LGE"]
+    assert list(showcase.pictures_of(settings, 0)) == [
+        "SAX ED",
+        "SAX ES",
+        "2CH ED",
+        "2CH ES",
+        "4CH ED",
+        "4CH ES",
+        "LGE",
+    ]
 
 
 def test_blood_pool_is_smaller_in_systole(settings):

@@ -6,13 +6,14 @@ and SHA256SUMS. Reports come from the training split: a gallery must not hold wh
 """
 
 import argparse
+import json
 import shutil
 from pathlib import Path
 
 import pandas as pd
 
 from cmr_lib import params, project
-from cmr_lib.evaluation import embed, probes
+from cmr_lib.evaluation import embeddings, probes
 
 GALLERY = 200
 
@@ -23,11 +24,10 @@ def ship(outputs: Path, target: Path, profile: str) -> None:
     shutil.rmtree(target, ignore_errors=True)
     for file in sorted((made / "model").iterdir()):
         project.write_bytes(target / "model" / file.name, file.read_bytes())
-    plans = {stage: params.read_yaml(f"params/{profile}/{stage}.yaml") for stage in ("preprocess", "pretrain")}
-    project.write_json(
-        target / "settings.json", {"clip": plans["preprocess"]["clip"], "frames": plans["pretrain"]["frames"]}
-    )
-    table = embed.read_embeddings(made / "embeddings")
+    clip = params.read_yaml(f"params/{profile}/preprocess.yaml")["clip"]
+    frames = json.loads((made / "frames.json").read_text(encoding="utf-8"))
+    project.write_json(target / "settings.json", {"clip": clip, "frames": frames})
+    table = embeddings.read_embeddings(made / "embeddings")
     reports = pd.read_parquet(outputs / "preprocess" / "reports.parquet").set_index("study_key")
     chosen = table.studies.index[(table.studies.split == "train") & table.studies.has_report][:GALLERY]
     texts = reports.loc[table.studies.study_key[chosen], ["findings", "impression"]]

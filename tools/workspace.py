@@ -28,8 +28,8 @@ KEPT = ("data", "outputs", ".dvc", "dvc.lock")  # what the copy makes itself
 LEFT_OUT = (".ws", ".venv", "outputs", "data", "dvc.lock")  # what the copy does not take from the root
 NEEDS_PATIENTS = ("paper", "clinic")
 NOT_YET = (
-    "Profile {profile}: its parameters are valid and its copy stands in .ws/, but the later stages do not yet run without "
-    "the phantom's labels. For your own studies use `make embed`."
+    "Profile {profile}: its parameters are valid and its copy stands in .ws/, but the later stages do not yet run "
+    "without the phantom's labels. For your own studies use `make embed`."
 )
 LOCAL_PARAMETERS = Path("params/clinic/local.yaml")  # untracked: names a clinic's folders
 

@@ -1,35 +1,17 @@
-"""Embeddings of studies and reports, and their place on disk.
-
-A table of embeddings is three files: studies.csv (study_key, split, has_report), image.npy and text.npy, both (n, d)
-float32 of unit rows; a study without a report has a row of NaN in text.npy. Embeddings of patients can be linked to
-them: they stay in the restricted zone.
-"""
+"""Embeddings of studies and reports, block by block, in evaluation mode."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float32
 from tqdm import tqdm
 
-from cmr_lib import project
 from cmr_lib.clips import augment
 from cmr_lib.clips import dataset as studies_
 from cmr_lib.models import text as text_
 from cmr_lib.models.cmrformer import CMRformer
-
-
-@dataclass(frozen=True)
-class EmbeddingTable:
-    """Rows of the three belong together."""
-
-    studies: pd.DataFrame
-    image: Float32[np.ndarray, "n d"]
-    text: Float32[np.ndarray, "n d"]
 
 
 @torch.inference_mode()
@@ -63,25 +45,3 @@ def embed_texts(
         )
         found[part] = model.encode_text(ids.to(device), mask.to(device)).float().cpu().numpy()
     return found
-
-
-def write_embeddings(
-    folder: Path | str, studies: pd.DataFrame, image: Float32[np.ndarray, "n d"], text: Float32[np.ndarray, "texts d"]
-) -> None:
-    """Write the three files. Raises ValueError when rows do not match or NaN rows and `has_report` disagree."""
-    folder = Path(folder)
-    if not len(studies) == len(image) == len(text):
-        raise ValueError(f"{len(studies)} studies, {len(image)} image and {len(text)} text embeddings do not match.")
-    if not np.array_equal(studies["has_report"].to_numpy(bool), ~np.isnan(text).any(axis=1)):
-        raise ValueError("Text embeddings must be NaN exactly where has_report is false.")
-    project.write_table(folder / "studies.csv", studies[["study_key", "split", "has_report"]])
-    project.write_array(folder / "image.npy", image)
-    project.write_array(folder / "text.npy", text)
-
-
-def read_embeddings(folder: Path | str) -> EmbeddingTable:
-    """Read what `write_embeddings` wrote. Raises FileNotFoundError with the stage that makes it."""
-    folder = project.require(folder, "stage pretrain")
-    studies = pd.read_csv(folder / "studies.csv", dtype={"study_key": str, "split": str})
-    image, text = (np.load(folder / name, allow_pickle=False) for name in ("image.npy", "text.npy"))
-    return EmbeddingTable(studies, image, text)

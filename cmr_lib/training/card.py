@@ -24,8 +24,9 @@ def model_card(settings: params.Pretrain, history: pd.DataFrame, n_train: int, *
     tower = text.pretrained or f"{text.depth} layers of width {text.width}, WordPiece vocabulary of {text.vocabulary}"
     return f"""# CMRformer, {"phantom-trained" if synthetic else "trained on user data"}
 
-**What.** Image tower: divided space-time attention, {video.depth} blocks of width {video.width}, {settings.frames.crop_px} px,
-patch {video.patch_px}, `{video.temporal_init}`. Report tower: {tower}. Shared space of {settings.embed_dim}.
+**What.** Image tower: divided space-time attention, {video.depth} blocks of width {video.width},
+{settings.frames.crop_px} px, patch {video.patch_px}, `{video.temporal_init}`.
+Report tower: {tower}. Shared space of {settings.embed_dim}.
 Method: Qiu et al. 2023 (arXiv 2304.07675), on the design of Frozen in Time (arXiv 2104.00650).
 
 **Learned from.** {n_train} pairs of {source}; seed {settings.seed}; {len(history)} epochs, batch
@@ -35,6 +36,6 @@ Method: Qiu et al. 2023 (arXiv 2304.07675), on the design of Frozen in Time (arX
 
 **Not for.** {caution}
 
-**Known limits.** One seed. Few pairs: it memorises in part. Absent views are masked, not imputed. Numbers in reports are
-read digit by digit and are only roughly understood. Evaluation with intervals: the notebooks 04, 05 and 08.
+**Known limits.** One seed. Few pairs: it memorises in part. Absent views are masked, not imputed. Numbers in reports
+are read digit by digit and are only roughly understood. Evaluation with intervals: the notebooks 04, 05 and 08.
 """
