@@ -147,15 +147,15 @@ def check_cache(root: Path, tally: Tally) -> None:
 
 
 def check_weights(root: Path, tally: Tally) -> None:
-    """Shipped weights against their SHA256SUMS, which must name every file beside it."""
-    for manifest in sorted((root / "weights").glob("*/SHA256SUMS")):
+    """Shipped weights against each SHA256SUMS, which must name every file below it but such lists themselves."""
+    for manifest in sorted((root / "weights").rglob("SHA256SUMS")):
         folder, name = manifest.parent, manifest.parent.relative_to(root)
         wrong = set(project.check_manifest(folder))
         named = [line.split("  ", 1)[1] for line in manifest.read_text(encoding="utf-8").splitlines()]
         for file in named:
             tally.judge(f"{name}/{file}: is missing, or differs from SHA256SUMS." if file in wrong else None)
-        present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        for file in sorted(present - set(named) - {"SHA256SUMS"}):
+        files = (path for path in folder.rglob("*") if path.is_file() and path.name != "SHA256SUMS")
+        for file in sorted({path.relative_to(folder).as_posix() for path in files} - set(named)):
             tally.judge(f"{name}/{file}: is not named in SHA256SUMS.")
 
 
