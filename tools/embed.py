@@ -66,7 +66,7 @@ def picture(clips: store.ClipStore, study_key: str) -> str:
     """An <img> of the study's middle short-axis cine (or whatever comes first), playing."""
     index = clips.of_study(study_key).sort_values(["n_frames", "view"], ascending=[False, True])
     middle = index[index.n_frames == index.n_frames.max()]
-    row = middle.index[len(middle) // 2]
+    row = int(middle.index[len(middle) // 2])
     data = base64.b64encode(view.webp_bytes(np.asarray(clips.frames(row)), scale=2)).decode()
     return f'<img alt="cine" src="data:image/webp;base64,{data}">'
 
