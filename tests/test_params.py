@@ -5,13 +5,14 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from cmr_lib import params, run
+from cmr_lib import params
+from cmr_lib.run import source
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "params").glob("*/*.yaml"))
 STAGE_FILES = [file for file in FILES if file.stem in params.STAGES]
 NOTEBOOKS = {
-    stage: file for file in (ROOT / "notebooks").glob("*.ipynb") if (stage := run.stage_of(file, [])) is not None
+    stage: file for file in (ROOT / "notebooks").glob("*.ipynb") if (stage := source.stage_of(file, [])) is not None
 }
 PATHS = {"out_dir": "out", "in_root": "in", "data_dir": "data"}
 UMAP = {"out_dir": "o", "in_root": "i", "seed": 1, "neighbours": 5, "min_dist": 0.1, "metric": "cosine"}
@@ -60,14 +61,14 @@ def test_every_stage_has_a_file_in_every_profile():
 
 @pytest.mark.parametrize("stage", sorted(NOTEBOOKS))
 def test_parameters_cell_has_exactly_the_keys_of_the_stage(stage):
-    defined = run.parameters_cell(nbformat.read(NOTEBOOKS[stage], as_version=4))
+    defined = source.parameters_cell(nbformat.read(NOTEBOOKS[stage], as_version=4))
     assert set(defined) == set(params.STAGES[stage].model_fields)
 
 
 @pytest.mark.parametrize("stage", sorted(NOTEBOOKS))
 def test_defaults_of_the_parameters_cell_are_valid(stage):
     nb = nbformat.read(NOTEBOOKS[stage], as_version=4)
-    run.collect(nb, stage, [], [])
+    source.collect(nb, stage, [], [])
 
 
 def test_example_of_a_clinics_file_is_valid_for_its_stages(tmp_path):

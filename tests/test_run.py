@@ -12,7 +12,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from cmr_lib import params, run
+from cmr_lib import params
+from cmr_lib.run import __main__ as runner
+from cmr_lib.run import executed as executed_copy
+from cmr_lib.run import source
 
 UMAP_CELL = 'out_dir = "o"\nin_root = "i"\nseed = 0\nneighbours = 3\nmin_dist = 0.5\nmetric = "cosine"'
 UMAP_FILE = "seed: 1\nneighbours: 5\nmin_dist: 1e-1\nmetric: cosine\n"
@@ -36,7 +39,7 @@ PICTURE = "import matplotlib.pyplot as plt\nplt.plot([1, 2], label=in_root);"
 @pytest.fixture
 def repository(tmp_path):
     """A small repository with one notebook of the umap stage."""
-    nb = new_notebook(metadata={"kernelspec": run.KERNELSPEC})
+    nb = new_notebook(metadata={"kernelspec": executed_copy.KERNELSPEC})
     nb.cells = [
         new_markdown_cell("# A map"),
         new_code_cell(UMAP_CELL, metadata={"tags": ["parameters"]}),
@@ -65,7 +68,7 @@ def refused(capsys, monkeypatch, folder: Path, *settings: str) -> str:
     """What the runner says, in this process; nothing may have been written and no kernel started."""
     monkeypatch.chdir(folder)
     before = sorted(folder.rglob("*"))
-    assert run.main(command("out/copy.ipynb", *settings)[3:]) == 2
+    assert runner.main(command("out/copy.ipynb", *settings)[3:]) == 2
     assert sorted(folder.rglob("*")) == before
     return capsys.readouterr().err
 
@@ -97,37 +100,37 @@ def test_parameter_that_the_notebook_does_not_define_is_refused(repository, caps
 
 def test_missing_notebook_is_a_sentence(repository, capsys, monkeypatch):
     monkeypatch.chdir(repository)
-    assert run.main(["notebooks/07_nothing.ipynb", "out/copy.ipynb"]) == 1
+    assert runner.main(["notebooks/07_nothing.ipynb", "out/copy.ipynb"]) == 1
     assert capsys.readouterr().err.endswith("07_nothing.ipynb not found.\n")
 
 
 def test_outside_a_clone_is_a_sentence(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert run.main(["a.ipynb", "b.ipynb"]) == 1
+    assert runner.main(["a.ipynb", "b.ipynb"]) == 1
     assert "No dvc.yaml here or above" in capsys.readouterr().err
 
 
 def test_powers_of_ten_in_yaml_are_numbers(repository):
     nb = nbformat.read(repository / "notebooks" / "06_umap.ipynb", as_version=4)
-    values = run.collect(nb, "umap", [repository / "umap.yaml"], ["out_dir=o", "in_root=i", "min_dist=1e-3"])
+    values = source.collect(nb, "umap", [repository / "umap.yaml"], ["out_dir=o", "in_root=i", "min_dist=1e-3"])
     assert values["min_dist"] == 0.001
 
 
 def test_defaults_of_the_cell_apply_only_without_a_file(repository):
     nb = nbformat.read(repository / "notebooks" / "06_umap.ipynb", as_version=4)
-    assert run.collect(nb, "umap", [], ["seed=9"]) | {"seed": 0} == run.collect(nb, "umap", [], [])
+    assert source.collect(nb, "umap", [], ["seed=9"]) | {"seed": 0} == source.collect(nb, "umap", [], [])
     with pytest.raises(params.ParameterError, match="out_dir is missing"):
-        run.collect(nb, "umap", [repository / "umap.yaml"], ["in_root=i"])
+        source.collect(nb, "umap", [repository / "umap.yaml"], ["in_root=i"])
 
 
 def test_local_section_wins_over_the_file_for_its_stage_only(repository):
     (repository / "local.yaml").write_text("umap:\n  neighbours: 7\nretrieval:\n  seed: 5\n")
     nb = nbformat.read(repository / "notebooks" / "06_umap.ipynb", as_version=4)
-    values = run.collect(nb, "umap", [repository / "umap.yaml"], ["out_dir=o", "in_root=i"])
+    values = source.collect(nb, "umap", [repository / "umap.yaml"], ["out_dir=o", "in_root=i"])
     assert (values["neighbours"], values["seed"]) == (7, 1)
     (repository / "local.yaml").write_text("umpa: {}\n")
     with pytest.raises(params.ParameterError, match="unknown stage umpa"):
-        run.collect(nb, "umap", [repository / "umap.yaml"], [])
+        source.collect(nb, "umap", [repository / "umap.yaml"], [])
 
 
 @pytest.mark.parametrize(
@@ -139,18 +142,18 @@ def test_local_section_wins_over_the_file_for_its_stage_only(repository):
     ],
 )
 def test_stage_is_named_by_the_first_file_then_by_the_notebook(notebook, files, stage):
-    assert run.stage_of(Path(notebook), files) == stage
+    assert source.stage_of(Path(notebook), files) == stage
 
 
 def test_parameters_cell_must_be_one_and_plain():
     cell = new_code_cell("a = 1\nb: float = 2.5\nc = undefined()", metadata={"tags": ["parameters"]})
-    found = run.parameters_cell(new_notebook(cells=[cell]))
-    assert found == {"a": 1, "b": 2.5, "c": run.NO_DEFAULT}
-    with pytest.raises(run.RunError, match="found 0"):
-        run.parameters_cell(new_notebook())
+    found = source.parameters_cell(new_notebook(cells=[cell]))
+    assert found == {"a": 1, "b": 2.5, "c": source.NO_DEFAULT}
+    with pytest.raises(source.RunError, match="found 0"):
+        source.parameters_cell(new_notebook())
     cell.source = "%load_ext autoreload"
-    with pytest.raises(run.RunError, match="not plain Python"):
-        run.parameters_cell(new_notebook(cells=[cell]))
+    with pytest.raises(source.RunError, match="not plain Python"):
+        source.parameters_cell(new_notebook(cells=[cell]))
 
 
 # --- the copy ---------------------------------------------------------------------------------------------------
@@ -165,14 +168,16 @@ def stream(name: str, text: str):
 def test_normalised_copy_does_not_depend_on_how_stdout_arrived():
     whole = executed(stream("stdout", "one\ntwo\n"))
     pieces = executed(stream("stdout", "one\n"), stream("stderr", "50%"), stream("stdout", "two\n"))
-    assert nbformat.writes(run.normalise(whole)) == nbformat.writes(run.normalise(pieces))
+    assert nbformat.writes(executed_copy.normalise(whole)) == nbformat.writes(executed_copy.normalise(pieces))
 
 
 def test_normalised_copy_keeps_tags_and_results_only():
-    nb = executed(new_output("display_data", {"text/plain": "42"}), new_output("display_data", {run._WIDGET: {}}))
+    nb = executed(
+        new_output("display_data", {"text/plain": "42"}), new_output("display_data", {executed_copy.WIDGET: {}})
+    )
     nb.cells[0].metadata = {"tags": ["parameters"], "execution": {"iopub": 1}, "papermill": {"duration": 2}}
-    clean = run.normalise(nb)
-    assert dict(clean.metadata) == {"kernelspec": run.KERNELSPEC}
+    clean = executed_copy.normalise(nb)
+    assert dict(clean.metadata) == {"kernelspec": executed_copy.KERNELSPEC}
     assert dict(clean.cells[0].metadata) == {"tags": ["parameters"]}
     assert [output.data for output in clean.cells[0].outputs] == [{"text/plain": "42"}]
     assert "papermill" in nb.metadata, "the raw notebook is left as it was"
@@ -180,9 +185,9 @@ def test_normalised_copy_keeps_tags_and_results_only():
 
 def test_private_paths_are_named_and_not_shown():
     values = {"out_dir": "outputs/x", "cohort": {"studies": "/mnt/hospital", "reports": "/mnt/hospital/r.csv"}}
-    private = dict(run.private_paths(values))
+    private = dict(executed_copy.private_paths(values))
     assert private == {"/mnt/hospital": "cohort.studies", "/mnt/hospital/r.csv": "cohort.reports"}
-    clean = run.normalise(executed(stream("stdout", "read /mnt/hospital/r.csv of /mnt/hospital\n")), private)
+    clean = executed_copy.normalise(executed(stream("stdout", "read /mnt/hospital/r.csv of /mnt/hospital\n")), private)
     assert clean.cells[0].outputs[0].text == "read <cohort.reports> of <cohort.studies>\n"
 
 
@@ -200,7 +205,7 @@ def test_copy_with_machine_facts_is_refused(text, fault, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/some/body")
     text = text.format(cwd=Path.cwd(), home=Path.home())
-    found = run.complaints(run.normalise(executed(stream("stdout", text))))
+    found = executed_copy.complaints(executed_copy.normalise(executed(stream("stdout", text))))
     assert (fault in found[0]) if fault else not found
 
 
@@ -261,7 +266,7 @@ def test_termination_ends_the_kernel_too(repository):
 def test_help_answers_without_heavy_libraries():
     heavy = ("torch", "papermill", "nbformat", "pandas", "matplotlib", "transformers")
     code = (
-        "import sys\ntry:\n    from cmr_lib import run; run.main(['--help'])\nexcept SystemExit as stop:\n"
+        "import sys\ntry:\n    from cmr_lib.run.__main__ import main; main(['--help'])\nexcept SystemExit as stop:\n"
         f"    print(stop.code, [name for name in {heavy} if name in sys.modules])"
     )
     started = time.perf_counter()

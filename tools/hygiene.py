@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from cmr_lib import project
-from cmr_lib.run import KERNELSPEC
+from cmr_lib.run.executed import KERNELSPEC
 
 KEPT_CELL_METADATA = ("tags",)
 TREE_LIMIT_BYTES = 30_000_000
