@@ -40,10 +40,10 @@ ifeq ($(CONDA),)
 	  echo "Making .venv with $$found (about 6.5 GB on disk with PyTorch; some minutes on the first run)"; \
 	  "$$found" -m venv .venv; }
 	@"$(PY)" -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
-	@"$(BIN)/uv" pip sync --python "$(PY)" --require-hashes requirements.lock
+	@"$(BIN)/uv" pip sync --compile-bytecode --python "$(PY)" --require-hashes requirements.lock
 else
 	@"$(PY)" -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
-	@"$(BIN)/uv" pip install --python "$(PY)" --require-hashes -r requirements.lock
+	@"$(BIN)/uv" pip install --compile-bytecode --python "$(PY)" --require-hashes -r requirements.lock
 endif
 	@"$(BIN)/uv" pip install --python "$(PY)" --quiet --no-deps --no-build-isolation -e .
 	@touch "$(STAMP)"

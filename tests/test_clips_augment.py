@@ -7,8 +7,8 @@ import torch
 from cmr_lib import params
 from cmr_lib.clips import augment as aug
 
-STILL = params.Augment(rotate_deg=0.0, scale=0.0, shift_px=0.0, intensity=0.0, drop_view=0.0)
-LIVELY = params.Augment(rotate_deg=15.0, scale=0.1, shift_px=3.0, intensity=0.2, drop_view=0.3)
+STILL = params.Augment(rotate_deg=0.0, scale=0.0, shift_px=0.0, intensity=0.0, drop_view=0.0, drop_sentence=0.0)
+LIVELY = params.Augment(rotate_deg=15.0, scale=0.1, shift_px=3.0, intensity=0.2, drop_view=0.3, drop_sentence=0.0)
 
 
 def generator(seed=0):

@@ -8,6 +8,7 @@ import torch
 from cmr_lib.clips.augment import centre_crop
 from cmr_lib.clips.dataset import StudyDataset, collate
 from cmr_lib.evaluation import embed, embeddings
+from cmr_lib.models.study import StudyImages
 from cmr_lib.training.start import start
 from tests.toy import toy_settings, toy_store
 
@@ -29,9 +30,8 @@ def test_rows_are_the_studies_in_order(world):
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
     for row in (0, 4):
         one = collate([dataset[row]])
-        inputs = {name: one[name] for name in ("view", "sequence", "position", "phase", "mask")}
         with torch.inference_mode():
-            wanted = model.encode_study(centre_crop(one["frames"], 16), **inputs)
+            wanted = model.encode_study(StudyImages.of(one, frames=centre_crop(one["frames"], 16)))
         np.testing.assert_allclose(found[row], wanted[0], atol=1e-5)
 
 

@@ -31,7 +31,7 @@ def model(tokenizer):
 def embeddings(model, tokenizer):
     ids, mask = text.pad(text.encode(tokenizer, ["LVEF 31 %.", "normal"], 32), tokenizer.pad_token_id)
     with torch.inference_mode():
-        return model.encode_study(**batch()), model.encode_text(ids, mask)
+        return model.encode_study(batch()), model.encode_text(ids, mask)
 
 
 def test_both_towers_give_vectors_of_length_one(model, tokenizer):
@@ -46,6 +46,29 @@ def test_features_of_either_sign_reach_the_shared_space(model):
     features = -torch.ones(1, 16)
     assert model.video_projection(features).abs().sum() > 0
     assert not any(isinstance(layer, torch.nn.ReLU) for layer in model.modules())
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_batch_norm_leaves_only_what_differs_between_the_studies_of_a_batch(tokenizer, norm):
+    model = build(config_of(tokenizer, projection_norm=norm), seed=1).train()
+    features = 5 + torch.randn(6, 16, generator=torch.Generator().manual_seed(0))
+    seen = model.video_norm(features)
+    if norm == "none":
+        assert torch.equal(seen, features)
+        return
+    wanted = (features - features.mean(0)) / features.std(0, correction=0)
+    torch.testing.assert_close(seen, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_in_evaluation_a_study_does_not_depend_on_its_batch(tokenizer):
+    model = build(config_of(tokenizer), seed=1).train()
+    features = 5 + torch.randn(6, 16, generator=torch.Generator().manual_seed(0))
+    for _ in range(40):
+        model.video_norm(features)
+    model.eval()
+    together = model.video_norm(features)
+    torch.testing.assert_close(model.video_norm(features[2:3]), together[2:3])
+    assert together.mean(0).abs().max() < 0.2  # centred by the running averages
 
 
 def test_logit_scale_starts_at_one_over_the_temperature_and_ends_at_100(model):

@@ -1,6 +1,7 @@
 """The image tower: divided attention against loops, masks, read-out, the two starts of temporal attention."""
 
 import math
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import nn
 
 from cmr_lib.models import attention
 from cmr_lib.models.attention import DividedAttention
+from cmr_lib.models.study import StudyImages
 from cmr_lib.models.video import Block, VideoConfig, VideoEncoder
 from tests.toy import model_inputs as batch
 
@@ -87,39 +89,41 @@ def test_block_adds_space_to_its_input_and_not_to_the_time_residual():
     torch.testing.assert_close(block.read(x, mask), wanted[:, :1], atol=1e-4, rtol=1e-4)
 
 
+def chosen(images, places):
+    """The images of these places alone, in this order."""
+    return StudyImages(**{field.name: getattr(images, field.name)[:, places] for field in fields(images)})
+
+
 @pytest.mark.parametrize("readout", ["cls", "mean"])
 @pytest.mark.parametrize("stem", ["patch", "conv"])
 def test_what_stands_in_a_masked_frame_changes_nothing(readout, stem):
     model = shaken(VideoEncoder(VideoConfig(16, 8, stem, 16, 2, 2, readout=readout)))
-    inputs = batch()
-    garbage = {name: value.clone() for name, value in inputs.items()}
-    garbage["frames"][0, 1] = 1e3
-    garbage["view"][0, 1], garbage["position"][0, 1], garbage["phase"][0, 1] = 6, 0.9, 0.9
-    assert torch.equal(model(**inputs), model(**garbage))
-    garbage["frames"][0, 2] = 1.0  # a frame that is there does change it: the test can fail
-    assert not torch.allclose(model(**inputs), model(**garbage))
+    images, garbage = batch(), batch()
+    garbage.frames[0, 1] = 1e3
+    garbage.view[0, 1], garbage.position[0, 1], garbage.phase[0, 1] = 6, 0.9, 0.9
+    assert torch.equal(model(images), model(garbage))
+    garbage.frames[0, 2] = 1.0  # a frame that is there does change it: the test can fail
+    assert not torch.allclose(model(images), model(garbage))
 
 
 def test_an_absent_frame_is_as_if_it_had_never_been_planned():
-    model, inputs = shaken(VideoEncoder(SMALL)), batch(studies=1)
-    kept = [0, 2, 3, 4]
-    without = {name: value[:, kept] for name, value in inputs.items()}
-    torch.testing.assert_close(model(**inputs), model(**without), atol=1e-5, rtol=1e-5)
+    model, images = shaken(VideoEncoder(SMALL)), batch(studies=1)
+    without = chosen(images, [0, 2, 3, 4])
+    torch.testing.assert_close(model(images), model(without), atol=1e-5, rtol=1e-5)
 
 
 def test_order_of_frames_does_not_matter_but_their_phase_does():
-    model, inputs = shaken(VideoEncoder(SMALL)), batch()
-    order = torch.tensor([3, 0, 4, 1, 2])
-    turned = {name: value[:, order] for name, value in inputs.items()}
-    torch.testing.assert_close(model(**inputs), model(**turned), atol=1e-5, rtol=1e-5)
-    later = {**inputs, "phase": inputs["phase"] + 0.25}
-    assert not torch.allclose(model(**inputs), model(**later), atol=1e-3)
+    model, images = shaken(VideoEncoder(SMALL)), batch()
+    turned = chosen(images, [3, 0, 4, 1, 2])
+    torch.testing.assert_close(model(images), model(turned), atol=1e-5, rtol=1e-5)
+    later = replace(images, phase=images.phase + 0.25)
+    assert not torch.allclose(model(images), model(later), atol=1e-3)
 
 
 def test_phase_is_a_circle():
-    model, inputs = shaken(VideoEncoder(SMALL)), batch()
-    around = {**inputs, "phase": inputs["phase"] + 1.0}
-    torch.testing.assert_close(model(**inputs), model(**around), atol=1e-3, rtol=1e-3)
+    model, images = shaken(VideoEncoder(SMALL)), batch()
+    around = replace(images, phase=images.phase + 1.0)
+    torch.testing.assert_close(model(images), model(around), atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("start", ["zero_output", "frozen_in_time"])
@@ -136,11 +140,11 @@ def train(start, steps):
     torch.manual_seed(0)
     model = VideoEncoder(VideoConfig(16, 8, "patch", 16, 2, 2, temporal_init=start))
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
-    inputs, target = batch(studies=4), torch.randn(4, 16)
+    images, target = batch(studies=4), torch.randn(4, 16)
     grads = []
     for _ in range(steps):
         optimiser.zero_grad()
-        (model(**inputs) - target).square().mean().backward()
+        (model(images) - target).square().mean().backward()
         grads.append(max(float(block.time.qkv.weight.grad[:32].abs().max()) for block in model.blocks))
         optimiser.step()
     return model, grads
@@ -163,8 +167,8 @@ def test_zero_output_start_learns_temporal_queries_and_keys_from_the_second_step
 
 
 def test_attention_maps_sum_to_one_and_are_zero_where_a_frame_is_masked():
-    model, inputs = shaken(VideoEncoder(SMALL)), batch()
-    space, time = model.attention_maps(**inputs)
+    model, images = shaken(VideoEncoder(SMALL)), batch()
+    space, time = model.attention_maps(images)
     assert space.shape == (2, 5, 2, 2)
     assert time.shape == (2, 5)
     torch.testing.assert_close(time.sum(1), torch.ones(2))
@@ -173,10 +177,10 @@ def test_attention_maps_sum_to_one_and_are_zero_where_a_frame_is_masked():
 
 
 def test_attention_maps_are_the_weights_of_the_read_out_token():
-    model, inputs = shaken(VideoEncoder(VideoConfig(16, 8, "patch", 16, 1, 1))), batch(studies=1)
-    space, _ = model.attention_maps(**inputs)
+    model, images = shaken(VideoEncoder(VideoConfig(16, 8, "patch", 16, 1, 1))), batch(studies=1)
+    space, _ = model.attention_maps(images)
     block = model.blocks[0]
-    x = block.between(model.tokens(**{k: v for k, v in inputs.items() if k != "mask"}), inputs["mask"])
+    x = block.between(model.tokens(images), images.mask)
     q, k, _ = nn.functional.linear(x, block.space.qkv.weight, block.space.qkv.bias).split(16, -1)
     scores = (k[0] @ q[0, 0] / 4).masked_fill(torch.tensor([False] * 5 + [True] * 4 + [False] * 12), -torch.inf)
     weights = scores.softmax(0)[1:]
@@ -186,9 +190,7 @@ def test_attention_maps_are_the_weights_of_the_read_out_token():
 @pytest.mark.parametrize("stem", ["patch", "conv"])
 def test_stem_gives_one_token_a_patch(stem):
     model = encoder(VideoConfig(32, 8, stem, 16, 1, 2))
-    inputs = batch(side=32)
-    del inputs["mask"]
-    assert model.tokens(**inputs).shape == (2, 1 + 5 * 16, 16)
+    assert model.tokens(batch(side=32)).shape == (2, 1 + 5 * 16, 16)
 
 
 def test_impossible_sizes_are_refused_in_a_sentence():
@@ -199,7 +201,7 @@ def test_impossible_sizes_are_refused_in_a_sentence():
     with pytest.raises(ValueError, match="conv stem"):
         VideoConfig(image_px=30, patch_px=6, stem="conv")
     with pytest.raises(ValueError, match=r"16×16 px, got 24×24"):
-        encoder()(**batch(side=24))
+        encoder()(batch(side=24))
 
 
 def test_paper_sized_tower_has_the_size_of_vit_b_with_time():
@@ -214,4 +216,4 @@ def test_paper_sized_tower_has_the_size_of_vit_b_with_time():
 def test_paper_sized_tower_runs():
     model = encoder(VideoConfig())
     with torch.inference_mode():
-        assert model(**batch(studies=1, frames=4, side=224)).shape == (1, 768)
+        assert model(batch(studies=1, frames=4, side=224)).shape == (1, 768)

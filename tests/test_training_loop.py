@@ -40,11 +40,11 @@ def same(first, second):
 
 
 def prepared(settings, train, tokenizer, texts):
-    """Arguments of a step for the first four studies."""
+    """Images, tokens and mask of a step for the first four studies."""
     batch = collate([train[i] for i in range(4)])
-    inputs = step.prepare(batch, settings.augment, 16, step.generator_of(0, "augment", 0, 0), torch.device("cpu"))
+    images = step.prepare(batch, settings.augment, 16, step.generator_of(0, "augment", 0, 0), torch.device("cpu"))
     ids, mask = text.pad(text.encode(tokenizer, [texts[key] for key in batch["study_keys"]], 32), 0)
-    return inputs, ids, mask
+    return images, ids, mask
 
 
 # --- schedule -----------------------------------------------------------------------------------------------------
@@ -69,19 +69,19 @@ def test_the_order_of_an_epoch_is_a_function_of_seed_and_epoch():
 # --- one step -----------------------------------------------------------------------------------------------------
 def test_a_step_lowers_the_loss_of_a_batch_that_repeats():
     model, tokenizer, train, texts, _, settings = world(toy_settings(video={"dropout": 0.0}, text={"dropout": 0.0}))
-    inputs, ids, mask = prepared(settings, train, tokenizer, texts)
+    images, ids, mask = prepared(settings, train, tokenizer, texts)
     optimiser = step.make_optimiser(model, settings.optim)
-    seen = [step.train_step(model, optimiser, inputs, ids, mask, 1.0).loss for _ in range(12)]
+    seen = [step.train_step(model, optimiser, images, ids, mask, 1.0).loss for _ in range(12)]
     assert seen[1] < seen[0]
     assert seen[-1] < 0.7 * seen[0]
 
 
 def test_the_loss_of_a_step_is_info_nce_of_the_two_towers():
     model, tokenizer, train, texts, _, settings = world(toy_settings(video={"dropout": 0.0}, text={"dropout": 0.0}))
-    inputs, ids, mask = prepared(settings, train, tokenizer, texts)
+    images, ids, mask = prepared(settings, train, tokenizer, texts)
     with torch.no_grad():
-        wanted = losses.info_nce(model.encode_study(**inputs), model.encode_text(ids, mask), model.logit_scale)
-    found = step.train_step(model, step.make_optimiser(model, settings.optim), inputs, ids, mask, 1.0)
+        wanted = losses.info_nce(model.encode_study(images), model.encode_text(ids, mask), model.logit_scale)
+    found = step.train_step(model, step.make_optimiser(model, settings.optim), images, ids, mask, 1.0)
     assert found.loss == pytest.approx(float(wanted), rel=1e-5)
     assert found.grad_norm > 0
 
@@ -101,19 +101,19 @@ def test_the_temperature_is_held_after_a_step():
     with torch.no_grad():
         model.log_scale.fill_(math.log(100.0))
         optimiser = torch.optim.SGD([model.log_scale], lr=1e3)
-    inputs, ids, mask = prepared(settings, train, tokenizer, texts)
+    images, ids, mask = prepared(settings, train, tokenizer, texts)
     for _ in range(3):
-        step.train_step(model, optimiser, inputs, ids, mask, 1e9)
+        step.train_step(model, optimiser, images, ids, mask, 1e9)
         assert float(model.log_scale.detach()) <= math.log(100.0) + 1e-6
 
 
 def test_a_step_that_is_not_finite_changes_nothing():
     model, tokenizer, train, texts, _, settings = world()
-    inputs, ids, mask = prepared(settings, train, tokenizer, texts)
+    images, ids, mask = prepared(settings, train, tokenizer, texts)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    inputs["frames"][0, 0, 0, 0, 0] = math.nan
+    images.frames[0, 0, 0, 0, 0] = math.nan
     optimiser = step.make_optimiser(model, settings.optim)
-    result = step.train_step(model, optimiser, inputs, ids, mask, 1.0)
+    result = step.train_step(model, optimiser, images, ids, mask, 1.0)
     assert not result.done
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert not optimiser.state

@@ -5,6 +5,7 @@ import pandas as pd
 import torch
 
 from cmr_lib import params
+from cmr_lib.models.study import StudyImages
 
 SIZE, PHASES = 20, 4
 
@@ -78,6 +79,7 @@ def toy_settings(**changes):
             "dropout": 0.1,
         },
         "embed_dim": 8,
+        "projection_norm": "batch",
         "temperature": 0.07,
         "optim": {
             "epochs": 4,
@@ -88,7 +90,14 @@ def toy_settings(**changes):
             "clip_norm": 1.0,
             "max_steps": None,
         },
-        "augment": {"rotate_deg": 5.0, "scale": 0.05, "shift_px": 1.0, "intensity": 0.1, "drop_view": 0.1},
+        "augment": {
+            "rotate_deg": 5.0,
+            "scale": 0.05,
+            "shift_px": 1.0,
+            "intensity": 0.1,
+            "drop_view": 0.1,
+            "drop_sentence": 0.1,
+        },
         "device": "cpu",
         "precision": "fp32",
         "checkpoint_epochs": 1,
@@ -97,15 +106,15 @@ def toy_settings(**changes):
 
 
 def model_inputs(studies=2, frames=5, side=16, seed=0):
-    """Random arguments of `encode_study`; the first study lacks its second frame."""
+    """Random images; the first study lacks its second frame."""
     draw = torch.Generator().manual_seed(seed)
     mask = torch.ones(studies, frames, dtype=torch.bool)
     mask[0, 1] = False
-    return {
-        "frames": torch.randn(studies, frames, 1, side, side, generator=draw),
-        "view": torch.randint(0, 7, (studies, frames), generator=draw),
-        "sequence": torch.randint(0, 3, (studies, frames), generator=draw),
-        "position": torch.rand(studies, frames, generator=draw),
-        "phase": torch.rand(studies, frames, generator=draw),
-        "mask": mask,
-    }
+    return StudyImages(
+        frames=torch.randn(studies, frames, 1, side, side, generator=draw),
+        view=torch.randint(0, 7, (studies, frames), generator=draw),
+        sequence=torch.randint(0, 3, (studies, frames), generator=draw),
+        position=torch.rand(studies, frames, generator=draw),
+        phase=torch.rand(studies, frames, generator=draw),
+        mask=mask,
+    )

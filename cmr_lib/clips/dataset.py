@@ -47,7 +47,7 @@ class StudyFrames(TypedDict):
 
 
 class Batch(TypedDict):
-    """Several studies; all but `study_keys` are arguments of `CMRformer.encode_study`."""
+    """Several studies; all but `study_keys` becomes `models.study.StudyImages`."""
 
     study_keys: list[str]
     frames: UInt8[Tensor, "b f 1 size size"]

@@ -12,6 +12,7 @@ from cmr_lib.clips import augment
 from cmr_lib.clips import dataset as studies_
 from cmr_lib.models import text as text_
 from cmr_lib.models.cmrformer import CMRformer
+from cmr_lib.models.study import StudyImages
 
 
 @torch.inference_mode()
@@ -23,9 +24,8 @@ def embed_studies(
     device, rows = model.log_scale.device, []
     total = -(-len(dataset) // batch)
     for part in tqdm(studies_.batches(dataset, batch), "embed studies", total, unit="batch", disable=not progress):
-        inputs = {name: part[name].to(device) for name in ("view", "sequence", "position", "phase", "mask")}
-        frames = augment.centre_crop(part["frames"], crop_px).to(device)
-        rows.append(model.encode_study(frames, **inputs).float().cpu().numpy())
+        images = StudyImages.of(part, frames=augment.centre_crop(part["frames"], crop_px)).to(device)
+        rows.append(model.encode_study(images).float().cpu().numpy())
     return np.concatenate(rows) if rows else np.zeros((0, model.config.embed_dim), np.float32)
 
 

@@ -12,6 +12,7 @@ from cmr_lib import params
 from cmr_lib.clips import augment, dataset
 from cmr_lib.clips.store import ClipStore
 from cmr_lib.models.cmrformer import CMRformer
+from cmr_lib.models.study import StudyImages
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def look(model: CMRformer, clips: ClipStore, study_keys: Sequence[str], plan: pa
     model.eval()
     studies = dataset.StudyDataset(clips, list(study_keys), plan)
     batch = dataset.collate([studies[i] for i in range(len(studies))])
-    places = {name: batch[name] for name in ("view", "sequence", "position", "phase", "mask")}
-    space, time = model.video.attention_maps(augment.centre_crop(batch["frames"], plan.crop_px), **places)
+    images = StudyImages.of(batch, frames=augment.centre_crop(batch["frames"], plan.crop_px))
+    space, time = model.video.attention_maps(images)
     edge = (batch["frames"].shape[-1] - plan.crop_px) // 2
     frames = batch["frames"][:, :, 0, edge : edge + plan.crop_px, edge : edge + plan.crop_px]
     planned = dataset.places(plan)

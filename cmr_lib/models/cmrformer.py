@@ -1,20 +1,21 @@
 """CMRformer: a study and its report, as two unit vectors that point the same way.
 
 After Qiu, Huang, Nakashima et al. 2023 (arXiv 2304.07675), as far as its abstract and its declared base, Frozen in
-Time, say. Each tower ends in a linear projection (without the ReLU that the successor's code puts in front of it: it
-would delete the negative half of the features), normalised to length 1. The temperature is learned in the log and
-1 / temperature is held at 100 or below, as in CLIP (Radford et al. 2021).
+Time, say. Each tower ends in a linear projection (after a batch norm where asked for; without the ReLU that the
+successor's code puts in front of it: it would delete the negative half of the features), normalised to length 1. The
+temperature is learned in the log and 1 / temperature is held at 100 or below, as in CLIP (Radford et al. 2021).
 """
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor, nn
 
 from cmr_lib import params, project
+from cmr_lib.models.study import StudyImages
 from cmr_lib.models.text import TextEncoder
 from cmr_lib.models.video import VideoConfig, VideoEncoder
 
@@ -28,6 +29,7 @@ class CMRformerConfig:
     video: VideoConfig
     text: dict[str, Any]
     embed_dim: int = 256
+    projection_norm: Literal["none", "batch"] = "none"
     temperature: float = 0.07
     max_tokens: int = 512
 
@@ -35,7 +37,14 @@ class CMRformerConfig:
     def of(cls, settings: params.Pretrain, text: dict[str, Any]) -> "CMRformerConfig":
         """From the parameters of stage pretrain and a text config (`text.small_config` or a pretrained one's)."""
         video = VideoConfig(image_px=settings.frames.crop_px, **settings.video.model_dump())
-        return cls(video, text, settings.embed_dim, settings.temperature, settings.text.max_tokens)
+        return cls(
+            video=video,
+            text=text,
+            embed_dim=settings.embed_dim,
+            projection_norm=settings.projection_norm,
+            temperature=settings.temperature,
+            max_tokens=settings.text.max_tokens,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain mapping for config.json."""
@@ -47,6 +56,16 @@ class CMRformerConfig:
         return cls(**{**values, "video": VideoConfig(**values["video"])})
 
 
+def feature_norm(kind: Literal["none", "batch"], width: int) -> nn.Module:
+    """What stands between the features of a tower and its projection.
+
+    At the start a tower gives nearly the same vector for every study, and the contrastive loss stays at log B for
+    epochs. "batch" takes the mean of the features away and scales each to variance 1 (batch norm without weights:
+    running averages in evaluation), so that what differs between studies is all that is left from the first step.
+    """
+    return nn.BatchNorm1d(width, affine=False) if kind == "batch" else nn.Identity()
+
+
 class CMRformer(nn.Module):
     """Two towers, two projections, one temperature."""
 
@@ -55,6 +74,8 @@ class CMRformer(nn.Module):
         self.config = config
         self.video = VideoEncoder(config.video)
         self.text = TextEncoder(config.text, text_body)
+        self.video_norm = feature_norm(config.projection_norm, config.video.width)
+        self.text_norm = feature_norm(config.projection_norm, self.text.width)
         self.video_projection = nn.Linear(config.video.width, config.embed_dim, bias=False)
         self.text_projection = nn.Linear(self.text.width, config.embed_dim, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / config.temperature)))
@@ -64,24 +85,16 @@ class CMRformer(nn.Module):
         """1 / temperature, at most 100."""
         return self.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()
 
-    def encode_study(
-        self,
-        frames: Float32[Tensor, "b f 1 height width"],
-        view: Int64[Tensor, "b f"],
-        sequence: Int64[Tensor, "b f"],
-        position: Float32[Tensor, "b f"],
-        phase: Float32[Tensor, "b f"],
-        mask: Bool[Tensor, "b f"],
-    ) -> Float[Tensor, "b embed"]:
-        """Unit vectors of studies; the arguments are those of a batch (clips.dataset), frames in about [-1, 1]."""
-        features = self.video(frames, view, sequence, position, phase, mask)
+    def encode_study(self, images: StudyImages) -> Float[Tensor, "b embed"]:
+        """Unit vectors of studies."""
+        features = self.video_norm(self.video(images).float())
         return nn.functional.normalize(self.video_projection(features).float(), dim=-1)
 
     def encode_text(
         self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"]
     ) -> Float[Tensor, "b embed"]:
         """Unit vectors of reports, from token numbers and where they are no padding (True)."""
-        features = self.text(input_ids, attention_mask)
+        features = self.text_norm(self.text(input_ids, attention_mask).float())
         return nn.functional.normalize(self.text_projection(features).float(), dim=-1)
 
 

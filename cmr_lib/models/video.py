@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Float32, Int64
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from cmr_lib.models.attention import DividedAttention
-from cmr_lib.types import Sequence, View
+from cmr_lib.models.study import FrameEmbedding, StudyImages
 
 MLP_RATIO = 4
-POSITION_PERIODS = 4  # sine and cosine of 1, 2, 4, 8 half-turns from base to apex
-PHASE_PERIODS = 2  # sine and cosine of 1 and 2 turns a heart beat
 
 
 @dataclass(frozen=True)
@@ -56,45 +54,24 @@ def patch_stem(width: int, patch_px: int) -> nn.Module:
     return nn.Conv2d(1, width, kernel_size=patch_px, stride=patch_px)
 
 
-def conv_stem(width: int, patch_px: int) -> nn.Module:
-    """The same map by strided 3×3 convolutions, each halving the image (Xiao et al. 2021, arXiv 2106.14881).
+def _convolution(before: int, after: int, stride: int) -> list[nn.Module]:
+    return [nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.GroupNorm(1, after), nn.GELU()]
 
-    Each step doubles the channels and ends at half the width of the model, to which a 1×1 convolution leads.
+
+def conv_stem(width: int, patch_px: int) -> nn.Module:
+    """The same map by 3×3 convolutions, each halving the image (after Xiao et al. 2021, arXiv 2106.14881).
+
+    Channels double up to the width of the model. Between the first and the last halving a second convolution looks at
+    the image at that resolution: a scar is a few pixels wide, and a linear map of a whole patch hardly finds it.
     """
     halvings = int(math.log2(patch_px))
-    channels = [1] + [max(8, width >> (halvings + 1 - step)) for step in range(1, halvings + 1)]
+    channels = [1] + [max(8, width >> (halvings - step)) for step in range(1, halvings + 1)]
     layers: list[nn.Module] = []
-    for before, after in itertools.pairwise(channels):
-        layers += [nn.Conv2d(before, after, 3, stride=2, padding=1, bias=False), nn.GroupNorm(1, after), nn.GELU()]
+    for step, (before, after) in enumerate(itertools.pairwise(channels), start=1):
+        layers += _convolution(before, after, stride=2)
+        if 1 < step < halvings:
+            layers += _convolution(after, after, stride=1)
     return nn.Sequential(*layers, nn.Conv2d(channels[-1], width, kernel_size=1))
-
-
-class FrameEmbedding(nn.Module):
-    """What a frame is: its view, its sequence, where its slice lies and when in the heart beat it was taken."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.view = nn.Embedding(len(View), width)
-        self.sequence = nn.Embedding(len(Sequence), width)
-        self.place = nn.Linear(2 * (POSITION_PERIODS + PHASE_PERIODS), width)
-        for table in (self.view, self.sequence):
-            nn.init.trunc_normal_(table.weight, std=0.02)
-
-    def forward(
-        self,
-        view: Int64[Tensor, "b f"],
-        sequence: Int64[Tensor, "b f"],
-        position: Float32[Tensor, "b f"],
-        phase: Float32[Tensor, "b f"],
-    ) -> Float[Tensor, "b f d"]:
-        """One vector a frame. `position` is 0 (base) to 1 (apex), `phase` a share of the RR interval."""
-        octaves = 2.0 ** torch.arange(POSITION_PERIODS, device=position.device)
-        turns = 1.0 + torch.arange(PHASE_PERIODS, device=phase.device)
-        angles = torch.cat(
-            [math.pi * position.unsqueeze(-1) * octaves, 2 * math.pi * phase.unsqueeze(-1) * turns], dim=-1
-        )
-        place = self.place(torch.cat([angles.sin(), angles.cos()], dim=-1))
-        return self.view(view) + self.sequence(sequence) + place
 
 
 class Block(nn.Module):
@@ -154,20 +131,13 @@ class VideoEncoder(nn.Module):
         for block in self.blocks:
             start_time_attention(block.time, self.config.temporal_init)
 
-    def tokens(
-        self,
-        frames: Float32[Tensor, "b f 1 height width"],
-        view: Int64[Tensor, "b f"],
-        sequence: Int64[Tensor, "b f"],
-        position: Float32[Tensor, "b f"],
-        phase: Float32[Tensor, "b f"],
-    ) -> Float[Tensor, "b tokens d"]:
+    def tokens(self, images: StudyImages) -> Float[Tensor, "b tokens d"]:
         """What enters the first block. Raises ValueError when the images are not of the size the model was made for."""
-        side = self.config.image_px
+        side, frames = self.config.image_px, images.frames
         if frames.shape[-2:] != (side, side):
             raise ValueError(f"The model reads {side}×{side} px, got {frames.shape[-2]}×{frames.shape[-1]} px.")
         patches = self.stem(frames.flatten(0, 1)).flatten(2).transpose(1, 2).unflatten(0, frames.shape[:2])
-        patches = patches + self.place + self.frame(view, sequence, position, phase).unsqueeze(2)
+        patches = patches + self.place + self.frame(images).unsqueeze(2)
         return torch.cat([self.cls.expand(len(frames), -1, -1), patches.flatten(1, 2)], dim=1)
 
     def read_out(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b d"]:
@@ -179,30 +149,15 @@ class VideoEncoder(nn.Module):
         weight = mask.repeat_interleave(self.grid**2, 1).to(x.dtype)
         return torch.einsum("btd,bt->bd", x, weight) / weight.sum(1, keepdim=True).clamp(min=1)
 
-    def forward(
-        self,
-        frames: Float32[Tensor, "b f 1 height width"],
-        view: Int64[Tensor, "b f"],
-        sequence: Int64[Tensor, "b f"],
-        position: Float32[Tensor, "b f"],
-        phase: Float32[Tensor, "b f"],
-        mask: Bool[Tensor, "b f"],
-    ) -> Float[Tensor, "b d"]:
-        """Encode studies; what stands in a masked frame changes nothing."""
-        x = self.tokens(frames, view, sequence, position, phase)
+    def forward(self, images: StudyImages) -> Float[Tensor, "b d"]:
+        """Encode studies."""
+        x = self.tokens(images)
         for block in self.blocks[:-1]:
-            x = block(x, mask)
-        return self.read_out(x, mask)
+            x = block(x, images.mask)
+        return self.read_out(x, images.mask)
 
     def attention_maps(
-        self,
-        frames: Float32[Tensor, "b f 1 height width"],
-        view: Int64[Tensor, "b f"],
-        sequence: Int64[Tensor, "b f"],
-        position: Float32[Tensor, "b f"],
-        phase: Float32[Tensor, "b f"],
-        mask: Bool[Tensor, "b f"],
-        block: int = -1,
+        self, images: StudyImages, block: int = -1
     ) -> tuple[Float[Tensor, "b f rows cols"], Float[Tensor, "b f"]]:
         """What the read-out token attends to in the space layer of one block, averaged over heads.
 
@@ -211,7 +166,7 @@ class VideoEncoder(nn.Module):
         and keys here, so that the normal forward pass never keeps them.
         """
         chosen = self.blocks[block]
-        x = self.tokens(frames, view, sequence, position, phase)
+        x, mask = self.tokens(images), images.mask
         for layer in self.blocks:
             if layer is chosen:
                 break

@@ -4,7 +4,7 @@ papermill alone accepts unknown names with a line of text, and reads `1e-3` as a
 """
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,15 +58,6 @@ def parameters_cell(nb: Any) -> dict[str, Any]:
     return found
 
 
-def _override(values: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    from ruamel.yaml import YAMLError
-
-    try:
-        return params.override(values, settings)
-    except YAMLError as error:
-        raise params.ParameterError(f"A value after -s is not YAML: {str(error).splitlines()[0]}.") from error
-
-
 def local_section(stage: str | None, files: Sequence[Path | str]) -> dict[str, Any]:
     """The stage's section of a local.yaml beside the first file: untracked, so that it may name a clinic's folders."""
     local = Path(files[0]).parent / "local.yaml" if files else None
@@ -90,7 +81,7 @@ def collect(nb: Any, stage: str | None, files: Sequence[Path | str], settings: S
     for file in files:
         values = params.merge(values, params.read_yaml(file))
     values = params.merge(values, local_section(stage, files))
-    values = _override(values, settings)
+    values = params.override(values, settings)
     if stage is not None:
         values = params.check(stage, values).model_dump()
     unknown = sorted(set(values) - set(defined))

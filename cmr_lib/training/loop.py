@@ -1,7 +1,7 @@
 """The training loop: epochs of shuffled studies, a history, checkpoints that resume bit for bit.
 
-Every random draw is a function of (seed, epoch, step): the order of studies, the augmentation, dropout. So a run that
-was stopped and resumed ends with the same bits as one that was not.
+Every random draw is a function of (seed, epoch, step or study): the order of studies, the augmentation, hidden
+sentences, dropout. So a run that was stopped and resumed ends with the same bits as one that was not.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,8 @@ from tqdm import tqdm
 
 from cmr_lib import params, project
 from cmr_lib.clips.dataset import StudyDataset, collate
-from cmr_lib.models import text
 from cmr_lib.models.cmrformer import CMRformer
-from cmr_lib.training import checkpoint, schedule, step
+from cmr_lib.training import checkpoint, schedule, sentences, step
 from cmr_lib.training.machine import choose_device, reproducible
 from cmr_lib.training.state import Run, restore, snapshot
 from cmr_lib.training.validate import mean, validate
@@ -102,7 +101,7 @@ def _start(
         )
     device = choose_device(settings.device)
     model.to(device)
-    rows = text.encode(tokenizer, [texts[key] for key in keys], model.config.max_tokens)
+    rows = sentences.encode(tokenizer, [texts[key] for key in keys], model.config.max_tokens)
     return Run(
         model=model,
         optimiser=step.make_optimiser(model, settings.optim),
@@ -156,10 +155,10 @@ def _step(run: Run, epoch: int, number: int, rows: np.ndarray) -> step.StepResul
     batch = collate([run.train[int(row)] for row in rows])
     settings = run.settings
     generator = step.generator_of(settings.seed, "augment", epoch, number)
-    inputs = step.prepare(batch, settings.augment, settings.frames.crop_px, generator, run.device)
+    images = step.prepare(batch, settings.augment, settings.frames.crop_px, generator, run.device)
     torch.manual_seed(project.seed_for(settings.seed, "dropout", epoch, number))
-    ids, mask = run.tokens_of(batch["study_keys"])
-    result = step.train_step(run.model, run.optimiser, inputs, ids, mask, settings.optim.clip_norm, settings.precision)
+    ids, mask = run.tokens_of(batch["study_keys"], epoch)
+    result = step.train_step(run.model, run.optimiser, images, ids, mask, settings.optim.clip_norm, settings.precision)
     run.bad = 0 if result.done else run.bad + 1
     if run.bad >= HALT_AFTER:
         raise FloatingPointError(

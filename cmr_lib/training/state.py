@@ -9,7 +9,8 @@ from cmr_lib import params
 from cmr_lib.clips.dataset import StudyDataset
 from cmr_lib.models import text
 from cmr_lib.models.cmrformer import CMRformer
-from cmr_lib.training import checkpoint
+from cmr_lib.training import checkpoint, sentences
+from cmr_lib.training.sentences import Tokens
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Run:
     device: torch.device
     train: StudyDataset
     validation: StudyDataset | None
-    tokens: dict[str, list[int]]  # token numbers of every report
+    tokens: dict[str, Tokens]  # of every report
     pad_id: int
     step: int = 0  # steps done so far
     bad: int = 0  # of which the last so many were not finite
@@ -38,9 +39,17 @@ class Run:
         """Steps of the whole run, on which the learning rate's schedule is stretched."""
         return min(self.settings.optim.epochs * self.steps_per_epoch, self.settings.optim.max_steps or 2**62)
 
-    def tokens_of(self, study_keys: list[str]) -> tuple[Tensor, Tensor]:
-        """Padded token numbers and mask of these studies' reports, on the device."""
-        ids, mask = text.pad([self.tokens[key] for key in study_keys], self.pad_id)
+    def tokens_of(self, study_keys: list[str], epoch: int | None = None) -> tuple[Tensor, Tensor]:
+        """Padded token numbers and mask of these studies' reports, on the device.
+
+        In an epoch of training, some sentences are hidden.
+        """
+        share, seed = self.settings.augment.drop_sentence, self.settings.seed
+        rows = [
+            self.tokens[key].ids if epoch is None else sentences.hide(self.tokens[key], share, seed, epoch, key)
+            for key in study_keys
+        ]
+        ids, mask = text.pad(rows, self.pad_id)
         return ids.to(self.device), mask.to(self.device)
 
 

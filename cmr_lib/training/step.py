@@ -11,9 +11,9 @@ from cmr_lib import losses, params, project
 from cmr_lib.clips import augment
 from cmr_lib.clips.dataset import Batch
 from cmr_lib.models.cmrformer import LARGEST_SCALE, CMRformer
+from cmr_lib.models.study import StudyImages
 from cmr_lib.training.machine import autocast
 
-INPUTS = ("view", "sequence", "position", "phase", "mask")
 NOT_DECAYED = ("cls", "place", "log_scale")
 
 
@@ -48,12 +48,11 @@ def generator_of(seed: int, what: str, epoch: int, step: int) -> torch.Generator
 
 def prepare(
     batch: Batch, settings: params.Augment, crop_px: int, generator: torch.Generator, device: torch.device
-) -> dict[str, Tensor]:
-    """The augmented arguments of `encode_study` on the device."""
+) -> StudyImages:
+    """The augmented images on the device."""
     frames = augment.augment(batch["frames"], settings, crop_px, generator)
     mask = augment.hide_views(batch["view"], batch["sequence"], batch["mask"], settings.drop_view, generator)
-    inputs = {name: batch[name] for name in INPUTS} | {"frames": frames, "mask": mask}
-    return {name: value.to(device) for name, value in inputs.items()}
+    return StudyImages.of(batch, frames=frames, mask=mask).to(device)
 
 
 def temporal_qk_grad_norm(model: CMRformer) -> float:
@@ -75,7 +74,7 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 def train_step(
     model: CMRformer,
     optimiser: torch.optim.Optimizer,
-    inputs: dict[str, Tensor],
+    images: StudyImages,
     input_ids: Int64[Tensor, "b tokens"],
     attention_mask: Bool[Tensor, "b tokens"],
     clip_norm: float,
@@ -83,17 +82,20 @@ def train_step(
 ) -> StepResult:
     """Forward, backward, clip, step; a loss or gradient that is not finite changes nothing."""
     optimiser.zero_grad(set_to_none=True)
+    averages = {name: buffer.clone() for name, buffer in model.named_buffers()}
     with autocast(input_ids.device, precision):
-        image = model.encode_study(**inputs)
+        image = model.encode_study(images)
         text = model.encode_text(input_ids, attention_mask)
     loss = losses.info_nce(image, text, model.logit_scale)
     if not torch.isfinite(loss):
+        model.load_state_dict(averages, strict=False)
         return StepResult(float(loss.detach()), math.nan, math.nan, done=False)
     loss.backward()
     temporal = temporal_qk_grad_norm(model)
     norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
     if not math.isfinite(norm):
         optimiser.zero_grad(set_to_none=True)
+        model.load_state_dict(averages, strict=False)
         return StepResult(float(loss.detach()), norm, temporal, done=False)
     optimiser.step()
     with torch.no_grad():

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from cmr_lib import losses
 from cmr_lib.clips import augment, dataset
+from cmr_lib.models.study import StudyImages
 from cmr_lib.training.machine import autocast
 from cmr_lib.training.state import Run
-from cmr_lib.training.step import INPUTS
 
 
 def alignment(image: Float32[Tensor, "n d"], text: Float32[Tensor, "n d"]) -> float:
@@ -56,9 +56,9 @@ def _embed(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
     if run.validation is None:
         return
     for batch in dataset.batches(run.validation, run.settings.optim.batch_studies):
-        frames = augment.centre_crop(batch["frames"], run.settings.frames.crop_px).to(run.device)
-        inputs = {name: batch[name].to(run.device) for name in INPUTS}
+        frames = augment.centre_crop(batch["frames"], run.settings.frames.crop_px)
+        images = StudyImages.of(batch, frames=frames).to(run.device)
         with autocast(run.device, run.settings.precision):
-            image = run.model.encode_study(frames, **inputs)
+            image = run.model.encode_study(images)
             report = run.model.encode_text(*run.tokens_of(batch["study_keys"]))
         yield image.float().cpu(), report.float().cpu()

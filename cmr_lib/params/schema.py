@@ -1,17 +1,12 @@
-"""The schema of params/: one model a stage, strict, with a unit and a meaning for every key.
+"""One model a stage, strict, with a unit and a meaning for every key that needs them.
 
 A file in params/<profile>/<stage>.yaml, the `parameters` cell of the stage's notebook and the model here hold the
-same keys; a test compares them. Unknown keys, missing keys and values of the wrong type are refused by name. YAML is
-read as version 1.2, as DVC does: `1e-3` is a number and `yes` is a word.
+same keys; a test compares them.
 """
 
-import types
-from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PROFILES = ("smoke", "demo", "paper", "clinic")
 Source = Literal["simulated", "dicom", "acdc", "mnms"]
@@ -207,6 +202,7 @@ class Augment(_Strict):
     shift_px: Annotated[float, Field(ge=0, le=64)]
     intensity: Annotated[float, Field(ge=0, le=0.5)]
     drop_view: Share  # chance that a whole view is hidden in training
+    drop_sentence: Share  # chance that a sentence of the report is hidden in training
 
 
 class Pretrain(_Strict):
@@ -221,6 +217,7 @@ class Pretrain(_Strict):
     video: VideoEncoder
     text: TextEncoder
     embed_dim: Positive
+    projection_norm: Literal["none", "batch"]
     temperature: Amount  # initial; 1 / logit_scale, learned in the log
     optim: Optimiser
     augment: Augment
@@ -299,91 +296,3 @@ STAGES: dict[str, type[_Strict]] = {
 }
 # Set by the runner's caller (dvc.yaml), not by a params file: where a stage reads and writes.
 PATH_KEYS = ("out_dir", "in_root", "data_dir")
-
-
-class ParameterError(ValueError):
-    """A parameter that is unknown, missing or of the wrong kind; the message is one sentence a mistake."""
-
-
-def read_yaml(path: Path | str) -> dict[str, Any]:
-    """Read a YAML 1.2 mapping; raises ParameterError when the file is absent or not a mapping."""
-    from ruamel.yaml import YAML, YAMLError
-
-    path = Path(path)
-    if not path.is_file():
-        raise ParameterError(f"Parameter file {path} not found.")
-    try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        raise ParameterError(f"Parameter file {path} is not valid YAML: {str(error).splitlines()[0]}.") from error
-    if not isinstance(content, dict):
-        raise ParameterError(f"Parameter file {path} must hold `key: value` pairs, got {type(content).__name__}.")
-    return content
-
-
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over`, mapping by mapping."""
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
-
-
-def override(values: Mapping[str, Any], settings: Sequence[str]) -> dict[str, Any]:
-    """Apply `key.sub=value` settings; values are read as YAML 1.2."""
-    from ruamel.yaml import YAML
-
-    merged = dict(values)
-    for setting in settings:
-        dotted, equals, text = setting.partition("=")
-        if not equals or not dotted:
-            raise ParameterError(f"-s {setting!r}: `key.sub=value` is wanted.")
-        value: Any = YAML(typ="safe", pure=True).load(text) if text else None
-        for key in reversed(dotted.split(".")):
-            value = {key: value}
-        merged = merge(merged, value)
-    return merged
-
-
-def _known(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
-    """Names that would have been right at this place of the schema."""
-    for part in location:
-        field = model.model_fields.get(str(part))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            return []
-        model = inner
-    return list(model.model_fields)
-
-
-def _sentence(stage: str, model: type[BaseModel], error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = _known(model, error["loc"][:-1])
-        close = get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}."
-        return f"{stage}: unknown parameter {place}; {hint}"
-    if error["type"] == "missing":
-        return f"{stage}: parameter {place} is missing."
-    if not place:
-        return f"{stage}: {error['msg'].removeprefix('Value error, ')}."
-    return f"{stage}: parameter {place}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}."
-
-
-def check(stage: str, values: Mapping[str, Any]) -> Any:
-    """The stage's parameters as a frozen, typed object; raises ParameterError naming every mistake."""
-    if stage not in STAGES:
-        raise ParameterError(f"Unknown stage {stage!r}; known: {', '.join(STAGES)}.")
-    model = STAGES[stage]
-    try:
-        return model.model_validate(dict(values))
-    except ValidationError as error:
-        raise ParameterError("\n".join(_sentence(stage, model, item) for item in error.errors())) from None
-
-
-def from_notebook(stage: str, namespace: Mapping[str, Any]) -> Any:
-    """The parameters that a notebook's `parameters` cell (or the runner) defined: call it with globals()."""
-    names = STAGES[stage].model_fields
-    found = {name: namespace[name] for name in names if name in namespace}
-    return check(stage, {name: value for name, value in found.items() if not isinstance(value, types.ModuleType)})
