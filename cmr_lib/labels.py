@@ -58,8 +58,8 @@ FINDINGS = (
     "wall_motion_abnormality",
 )
 
-# Prompts for each finding: (present, absent). Both are used, so that negation counts; two sentences that differ in
-# nothing but "no" are as good as one to a small text tower, so the words differ too.
+# Prompts for each finding: (present, absent). Both are used, so that negation counts. Wordings are compared on
+# validation patients only (LOG.md).
 FINDING_PROMPTS: dict[str, tuple[str, str]] = {
     "lv_dysfunction": (
         "Left ventricular systolic function is reduced.",
@@ -72,7 +72,7 @@ FINDING_PROMPTS: dict[str, tuple[str, str]] = {
     "lv_dilation": ("The left ventricle is dilated.", "The left ventricle is normal in size."),
     "rv_dilation": ("The right ventricle is dilated.", "The right ventricle is normal in size."),
     "lv_hypertrophy": ("There is left ventricular hypertrophy.", "Left ventricular wall thickness is normal."),
-    "lge": ("Subendocardial or transmural late gadolinium enhancement.", "No late gadolinium enhancement."),
+    "lge": ("There is late gadolinium enhancement.", "No late gadolinium enhancement."),
     "wall_motion_abnormality": ("There is regional hypokinesis or akinesis.", "Wall motion is normal in all segments."),
 }
 

@@ -13,6 +13,7 @@ import json
 import math
 import os
 import platform
+import secrets
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -23,6 +24,7 @@ import numpy as np
 
 DIGITS = 4
 Number = float | int | np.floating | np.integer
+OWN_KEY = "~/.config/cmr-lib/key"
 PUBLIC_DEMO_KEY = b"CMRformer-open: a public key, for synthetic phantoms only"
 
 
@@ -100,11 +102,11 @@ def write_json(path: Path | str, value: Any) -> str:
     return write_text(path, json.dumps(rounded(value), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def write_table(path: Path | str, table: Any) -> str:
+def write_table(path: Path | str, table: Any, digits: int = DIGITS) -> str:
     """Write a pandas DataFrame as .csv (rounded, Unix line ends) or .parquet (by the ending), atomically."""
     path = Path(path)
     if path.suffix == ".csv":
-        return write_text(path, table.round(DIGITS).to_csv(index=False, lineterminator="\n"))
+        return write_text(path, table.round(digits).to_csv(index=False, lineterminator="\n"))
     if path.suffix == ".parquet":
         buffer = io.BytesIO()
         table.to_parquet(buffer, index=False, compression="zstd")
@@ -163,12 +165,24 @@ def read_key(path: Path | str | None) -> bytes:
             f"Key file {path.name} not found: make one with `python -c 'import secrets; print(secrets.token_hex(32))' "
             "> FILE; chmod 600 FILE`, outside the repository."
         )
+    if any((folder / "dvc.yaml").is_file() for folder in path.resolve().parents):
+        raise PermissionError(f"Key file {path.name} lies in the repository: move it out, so that it is never shared.")
     if path.stat().st_mode & 0o077:
         raise PermissionError(f"Key file {path.name} can be read by others: run `chmod 600` on it.")
     key = path.read_bytes().strip()
     if len(key) < 32:
         raise ValueError(f"Key file {path.name} holds {len(key)} bytes; at least 32 are wanted.")
     return key
+
+
+def own_key_file(path: Path | str = OWN_KEY) -> Path:
+    """The user's key file; made with a new key, readable by nobody else, where there is none yet."""
+    path = Path(path).expanduser()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32), encoding="ascii")
+    return path
 
 
 # --- randomness -------------------------------------------------------------------------------------------------

@@ -58,6 +58,18 @@ def test_the_same_clips_give_the_same_bytes_and_old_shards_go(tmp_path):
     assert len(first) == 3
 
 
+def test_the_middle_cine_is_the_middle_short_axis_one_whatever_else_there_is(tmp_path):
+    axis = [PreparedClip(clip(n).frames, View.SAX, Sequence.CINE, n, n / 4, float("nan"), 2.0) for n in range(5)]
+    long = [clip(7, view=view) for view in (View.LAX_2CH, View.LAX_3CH, View.LAX_4CH)]
+    late = [clip(8, 1, sequence=Sequence.LGE)]
+    write_store(tmp_path, [("all", [*long, *axis[::-1], *late]), ("no sax", [*late, *long]), ("late", late)])
+    store = ClipStore(tmp_path)
+    middle = store.index.loc[store.middle_cine("all")]
+    assert (middle["view"], middle["slice"]) == ("sax", 2)
+    assert store.index.loc[store.middle_cine("no sax"), "sequence"] == "cine"
+    assert store.index.loc[store.middle_cine("late"), "sequence"] == "lge"
+
+
 def test_a_store_travels_to_a_worker_process(tmp_path):
     write_store(tmp_path, STUDIES)
     store = ClipStore(tmp_path)

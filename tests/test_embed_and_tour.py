@@ -1,13 +1,17 @@
 """What a user with a few studies gets: `make embed`, and the tour of one study, with the shipped weights."""
 
+import io
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 
 from cmr_lib import params
@@ -113,6 +117,22 @@ def test_report_table_without_the_named_column_is_one_sentence(tmp_path, capsys,
     assert "words" in message
 
 
+def test_a_study_that_the_model_cannot_look_at_is_a_reject_and_the_others_are_embedded(tmp_path, hospital):
+    (tmp_path / "studies").mkdir()
+    first, second = sorted((hospital / "studies").glob("*.zip"))[:2]
+    shutil.copy(first, tmp_path / "studies")
+    with zipfile.ZipFile(second) as whole, zipfile.ZipFile(tmp_path / "studies" / second.name, "w") as part:
+        for name in whole.namelist():
+            data = whole.read(name)
+            text = pydicom.dcmread(io.BytesIO(data), stop_before_pixels=True).SeriesDescription.upper()
+            if "2CH" in text:
+                part.writestr(name, data)
+    words = [str(tmp_path / "studies"), str(tmp_path / "out"), "--key", str(tmp_path / "key")]
+    assert embed.main([*words, "--weights", str(WEIGHTS)]) == 0
+    assert len(np.load(tmp_path / "out" / "embeddings.npy")) == 1
+    assert pd.read_csv(tmp_path / "out" / "rejects.csv").code.tolist().count("E_NO_PLANNED_IMAGE") == 1
+
+
 def test_changed_weights_are_refused(tmp_path):
     folder = Path(shutil.copytree(WEIGHTS, tmp_path / "weights"))
     file = folder / "model" / "model.safetensors"
@@ -149,4 +169,6 @@ def test_tour_walks_a_real_study_and_prints_its_ejection_fraction_beside(tmp_pat
     shutil.unpack_archive(real_data / f"{archive}.tar.xz", tmp_path / "real", filter="data")
     shown = texts(tour(tmp_path, "source=real", f"study={tmp_path / 'real'}", f"reported_lvef={lvef}"))
     assert f"reported is {lvef} %" in shown
+    predicted = re.search(r"LVEF read off the embedding: \*\*(\d+) %\*\*", shown)
+    assert 5 <= int(predicted[1]) <= 85  # a number is printed; a phantom-trained model need not be right
     assert released.DISCLAIMER in shown

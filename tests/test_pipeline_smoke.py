@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ import nbformat
 import pandas as pd
 import pytest
 
-from cmr_lib import params
+from cmr_lib import params, project
 from tools import workspace
 
 pytestmark = pytest.mark.pipeline
@@ -35,6 +36,7 @@ def digests(copy: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def walked() -> Path:
     """A copy of the working files in which smoke has run from nothing."""
+    shutil.rmtree(ROOT / ".ws" / "test-smoke", ignore_errors=True)
     copy = workspace.refresh(ROOT, "smoke", "test-smoke")
     assert workspace.reproduce(copy, ["--force"]) == 0
     return copy
@@ -88,11 +90,14 @@ def test_shuffled_pairs_are_found_at_chance(walked):
 
 
 def test_a_second_run_runs_nothing(walked):
-    assert "is cached" not in dvc(walked, "repro")
+    said = dvc(walked, "repro")
+    assert "Running stage" not in said
+    assert said.count("didn't change, skipping") == len(STAGES)
     assert "up to date" in dvc(walked, "status")
 
 
 def test_a_forced_run_retrains_and_ends_in_the_same_bytes(walked):
+    assert not list((walked / "outputs/smoke/pretrain").rglob(".checkpoints/*"))  # nothing to resume: it trains anew
     before, lock = digests(walked), (walked / "dvc.lock").read_bytes()
     assert workspace.reproduce(walked, ["--force"]) == 0
     after = digests(walked)
@@ -101,23 +106,41 @@ def test_a_forced_run_retrains_and_ends_in_the_same_bytes(walked):
     assert (walked / "dvc.lock").read_bytes() == lock
 
 
+def run(copy: Path, notebook: str, out: Path, *settings: str) -> subprocess.CompletedProcess[str]:
+    """`cmr_lib.run` with the smoke parameters of the notebook's stage."""
+    words = [sys.executable, "-m", "cmr_lib.run", f"notebooks/{notebook}.ipynb", str(out)]
+    words += ["-f", f"params/smoke/{notebook[3:]}.yaml"]
+    words += [part for setting in settings for part in ("-s", setting)]
+    return subprocess.run(words, cwd=copy, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(
     ("stage", "missing", "made_by"),
     [("03_pretrain", "preprocess", "notebook 02"), ("05_classification", "pretrain", "notebook 03")],
 )
 def test_missing_input_of_a_stage_is_one_sentence_that_names_its_maker(walked, tmp_path, stage, missing, made_by):
-    name = stage[3:]
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "cmr_lib.run", f"notebooks/{stage}.ipynb", str(tmp_path / "out.ipynb")),
-            *("-f", f"params/smoke/{name}.yaml", "-s", f"out_dir={tmp_path}", "-s", f"in_root={tmp_path}/nothing"),
-        ],
-        cwd=walked,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run(walked, stage, tmp_path / "out.ipynb", f"out_dir={tmp_path}", f"in_root={tmp_path}/nothing")
     assert done.returncode == 1
     assert f"{missing}" in done.stderr
     assert made_by in done.stderr
     assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_an_empty_folder_of_studies_ends_preprocess_in_one_sentence(walked, tmp_path):
+    (tmp_path / "empty").mkdir()
+    key = project.own_key_file(tmp_path / "key")
+    places = [f"out_dir={tmp_path}/out", f"data_dir={tmp_path}", "source=dicom", f"identity.key_file={key}"]
+    done = run(walked, "02_preprocess", tmp_path / "out.ipynb", *places, f"cohort.studies={tmp_path}/empty")
+    assert done.returncode == 1
+    assert "No study in" in done.stderr
+    assert "cohort.studies" in done.stderr
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_frozen_weights_are_embedded_without_training(walked, tmp_path):
+    released = ["mode=frozen", f"init={walked / 'outputs/smoke/pretrain/model'}"]
+    done = run(walked, "03_pretrain", tmp_path / "out.ipynb", f"out_dir={tmp_path}", "in_root=outputs/smoke", *released)
+    assert done.returncode == 0, done.stderr[-2000:]
+    made = (tmp_path / "model" / "model.safetensors").read_bytes()
+    assert made == (walked / "outputs/smoke/pretrain/model/model.safetensors").read_bytes()
+    assert "train_loss" not in json.loads((tmp_path / "metrics.json").read_text())

@@ -128,6 +128,22 @@ def test_keyed_names_depend_on_key_kind_and_value():
         project.keyed_name(b"k" * 32, "patient", "")
 
 
+def test_a_key_inside_a_repository_is_refused(tmp_path):
+    (tmp_path / "dvc.yaml").touch()
+    key = project.own_key_file(tmp_path / "params" / "key")
+    with pytest.raises(PermissionError, match="lies in the repository"):
+        project.read_key(key)
+
+
+def test_an_own_key_is_made_once_private_and_random(tmp_path):
+    first = project.own_key_file(tmp_path / "a" / "key")
+    held = project.read_key(first)
+    assert first.stat().st_mode & 0o777 == 0o600
+    assert project.read_key(project.own_key_file(first)) == held
+    assert project.read_key(project.own_key_file(tmp_path / "b")) != held
+    assert held != project.PUBLIC_DEMO_KEY
+
+
 def test_key_file_must_be_private_and_long(tmp_path):
     file = tmp_path / "key"
     with pytest.raises(FileNotFoundError, match="Key file key not found"):

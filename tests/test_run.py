@@ -187,6 +187,7 @@ def test_private_paths_are_named_and_not_shown():
     values = {"out_dir": "outputs/x", "cohort": {"studies": "/mnt/hospital", "reports": "/mnt/hospital/r.csv"}}
     private = dict(executed_copy.private_paths(values))
     assert private == {"/mnt/hospital": "cohort.studies", "/mnt/hospital/r.csv": "cohort.reports"}
+    assert dict(executed_copy.private_paths({"studies": "../hospital/Name"})) == {"../hospital/Name": "studies"}
     clean = executed_copy.normalise(executed(stream("stdout", "read /mnt/hospital/r.csv of /mnt/hospital\n")), private)
     assert clean.cells[0].outputs[0].text == "read <cohort.reports> of <cohort.studies>\n"
 
@@ -269,7 +270,10 @@ def test_help_answers_without_heavy_libraries():
         "import sys\ntry:\n    from cmr_lib.run.__main__ import main; main(['--help'])\nexcept SystemExit as stop:\n"
         f"    print(stop.code, [name for name in {heavy} if name in sys.modules])"
     )
-    started = time.perf_counter()
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines()[-1] == "0 []"
-    assert time.perf_counter() - started < 5  # 0.6 s alone on a laptop; other tests share the cores
+    took = []
+    for _ in range(3):
+        started = time.perf_counter()
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        took.append(time.perf_counter() - started)
+        assert done.stdout.splitlines()[-1] == "0 []"
+    assert min(took) < 1.0

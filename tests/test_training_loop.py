@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from cmr_lib import losses
-from cmr_lib.clips.dataset import StudyDataset, collate
+from cmr_lib.clips.dataset import StudyDataset, collate, digest
 from cmr_lib.models import pretrained, text
-from cmr_lib.training import checkpoint, loop, schedule, step
+from cmr_lib.training import checkpoint, loop, schedule, step, validate
 from cmr_lib.training.start import start
 from cmr_lib.training.validate import alignment, uniformity
 from tests.toy import toy_settings, toy_store
@@ -181,6 +181,37 @@ def test_a_finished_run_returns_at_once_and_other_parameters_start_anew(tmp_path
     assert count == [0, 1, 2, 3]
     checkpoint.remove(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_other_images_or_other_code_is_not_resumed(tmp_path, monkeypatch):
+    def trained():
+        model, tokenizer, train, texts, validation, settings = world()
+        loop.fit(model, tokenizer, train, texts, validation, settings, tmp_path, progress=False)
+        return {path.name.split("-")[0] for path in tmp_path.glob("*.safetensors")}
+
+    first = trained()
+    assert trained() == first
+    monkeypatch.setattr(loop.dataset, "digest", lambda part: "one pixel differs")
+    second = trained()
+    assert len(second) == 2
+    monkeypatch.setattr(loop.checkpoint, "code_digest", lambda: "another version")
+    assert len(trained()) == 3
+
+
+def test_one_pixel_changes_the_digest_of_a_data_set():
+    _, _, train, *_ = world()
+    before = digest(train)
+    assert digest(train) == before
+    train.store._clips[0] = train.store._clips[0] ^ 1
+    assert digest(train) != before
+
+
+def test_recall_counts_a_tie_by_its_expected_place_and_nan_is_no_success():
+    level = torch.ones(40, 40)
+    assert validate.recall_at(10, level) == pytest.approx(10 / 40)
+    assert validate.recall_at(10, torch.eye(40)) == 1.0
+    assert validate.recall_at(1, torch.tensor([[0.0, 1.0], [0.5, 0.2]])) == 0.0
+    assert math.isnan(validate.recall_at(10, level * math.nan))
 
 
 def test_max_steps_ends_training_within_an_epoch():

@@ -8,33 +8,22 @@ made once, outside the repository. The weights are phantom-trained: for plumbing
 import argparse
 import base64
 import html
-import secrets
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from cmr_lib import params, project, view
-from cmr_lib.clips import build, store
+from cmr_lib.clips import build, dataset, store
 from cmr_lib.evaluation import released
+from cmr_lib.ingest.rejects import reject
 
-KEY = Path("~/.config/cmr-lib/key")
 STYLE = """body{font:15px/1.45 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 .note{background:#fff3cd;padding:.6em 1em}section{border-top:1px solid #ccc;margin-top:1.6em;padding-top:.6em}
 table{border-collapse:collapse}td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}
 img{image-rendering:pixelated;background:#000}"""
-
-
-def naming_key(path: Path) -> Path:
-    """The key file; made (mode 0600) at first use."""
-    path = path.expanduser()
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_hex(32), encoding="ascii")
-        print(f"Made a new naming key at {path.name} (mode 0600): keep it; without it names cannot be linked again.")
-    return path
 
 
 def settings_for(
@@ -63,11 +52,9 @@ def settings_for(
 
 
 def picture(clips: store.ClipStore, study_key: str) -> str:
-    """An <img> of the study's middle short-axis cine (or whatever comes first), playing."""
-    index = clips.of_study(study_key).sort_values(["n_frames", "view"], ascending=[False, True])
-    middle = index[index.n_frames == index.n_frames.max()]
-    row = int(middle.index[len(middle) // 2])
-    data = base64.b64encode(view.webp_bytes(np.asarray(clips.frames(row)), scale=2)).decode()
+    """An <img> of the study's middle short-axis cine, playing."""
+    frames = np.asarray(clips.frames(clips.middle_cine(study_key)))
+    data = base64.b64encode(view.webp_bytes(frames, scale=2)).decode()
     return f'<img alt="cine" src="data:image/webp;base64,{data}">'
 
 
@@ -98,12 +85,29 @@ def page(model: released.Released, clips: store.ClipStore, studies: pd.DataFrame
     return "\n".join(parts) + "\n"
 
 
+def planned(table: pd.DataFrame, clips: store.ClipStore, plan: params.FramePlan, rejects: Path) -> pd.DataFrame:
+    """The studies with an image that the model looks at; the others get a line in the reject table.
+
+    Raises ValueError when no study is left.
+    """
+    kept = table.study_key.isin(dataset.with_any_image(clips, table.study_key.tolist(), plan))
+    if not kept.any():
+        wanted = f"sax cine, {', '.join(plan.lax_views)} cine or sax late enhancement"
+        raise ValueError(f"None of {len(table)} studies has an image that the model looks at ({wanted}).")
+    rows = [asdict(reject("study", "E_NO_PLANNED_IMAGE", study_key=name)) for name in table.study_key[~kept]]
+    if rows:
+        project.write_table(rejects, pd.concat([pd.read_csv(rejects), pd.DataFrame(rows)], ignore_index=True))
+    return table[kept].reset_index(drop=True)
+
+
 def embed_folder(studies: Path, reports: Path | None, out: Path, weights: Path, key: Path) -> dict[str, int]:
     """Run the whole of `make embed`; returns how many studies were found, embedded and rejected."""
     model = released.load(weights)
-    counts = build.preprocess(settings_for(studies, reports, out, naming_key(key), model.clip))
-    table = pd.read_parquet(out / "studies.parquet")
+    if not key.expanduser().exists():
+        print(f"Making a naming key ({key.name}, mode 0600): keep it; without it names cannot be linked again.")
+    counts = build.preprocess(settings_for(studies, reports, out, project.own_key_file(key), model.clip))
     clips = store.ClipStore(out / "store")
+    table = planned(pd.read_parquet(out / "studies.parquet"), clips, model.frames, out / "rejects.csv")
     image = released.embed_store(model, clips, table.study_key.tolist())
     project.write_array(out / "embeddings.npy", image)
     project.write_table(out / "embeddings_studies.csv", table[["study_key", "has_report"]])
@@ -127,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="folder to write to (restricted: it holds report text)")
     parser.add_argument("--reports", type=Path, help="table with the columns patient_id, accession, report")
     parser.add_argument("--weights", type=Path, default=Path("weights/demo"))
-    parser.add_argument("--key", type=Path, default=KEY, help="naming key file, made if absent")
+    parser.add_argument("--key", type=Path, default=Path(project.OWN_KEY), help="naming key file, made if absent")
     given = parser.parse_args(arguments)
     try:
         done = embed_folder(given.studies, given.reports, given.out, given.weights, given.key)

@@ -19,24 +19,26 @@ GALLERY = 200
 
 
 def ship(outputs: Path, target: Path, profile: str) -> None:
-    """Copy and cut the demo's results down to what is shipped."""
-    made = outputs / "pretrain"
-    shutil.rmtree(target, ignore_errors=True)
+    """Copy and cut the demo's results down to what is shipped; the old folder goes when the new one is whole."""
+    made, fresh = outputs / "pretrain", target.with_name(f".{target.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
     for file in sorted((made / "model").iterdir()):
-        project.write_bytes(target / "model" / file.name, file.read_bytes())
+        project.write_bytes(fresh / "model" / file.name, file.read_bytes())
     clip = params.read_yaml(f"params/{profile}/preprocess.yaml")["clip"]
     frames = json.loads((made / "frames.json").read_text(encoding="utf-8"))
-    project.write_json(target / "settings.json", {"clip": clip, "frames": frames})
+    project.write_json(fresh / "settings.json", {"clip": clip, "frames": frames})
     table = embeddings.read_embeddings(made / "embeddings")
     reports = pd.read_parquet(outputs / "preprocess" / "reports.parquet").set_index("study_key")
     chosen = table.studies.index[(table.studies.split == "train") & table.studies.has_report][:GALLERY]
     texts = reports.loc[table.studies.study_key[chosen], ["findings", "impression"]]
-    project.write_table(target / "gallery" / "reports.csv", texts)
-    project.write_array(target / "gallery" / "text.npy", table.text[chosen])
-    probes.write_probes(target / "probes.json", probes.read_probes(outputs / "classification" / "probes.json"))
+    project.write_table(fresh / "gallery" / "reports.csv", texts)
+    project.write_array(fresh / "gallery" / "text.npy", table.text[chosen])
+    probes.write_probes(fresh / "probes.json", probes.read_probes(outputs / "classification" / "probes.json"))
     card = (made / "model_card.md").read_text(encoding="utf-8")
-    project.write_text(target / "card.md", card)
-    project.write_manifest(target)
+    project.write_text(fresh / "card.md", card)
+    project.write_manifest(fresh)
+    shutil.rmtree(target, ignore_errors=True)
+    fresh.rename(target)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ import nbformat
 from ruamel.yaml import YAML
 
 PACKAGE = "cmr_lib"
-RUNNER = "cmr_lib.run"  # every stage is started by it
 
 
 @cache
@@ -47,9 +46,8 @@ def closure(notebook: Path) -> list[str]:
     nb = nbformat.read(notebook, as_version=4)
     code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
     seeds = set().union(*(imported_modules(source) for source in code))
-    # The runner's own code decides what a copy looks like, but not what a stage computes: a change to it alone
-    # should not train again. Its parts that do (params, project) are reached by every notebook anyway.
-    reached = seeds.union(*(_graph().find_upstream_modules(seed) for seed in seeds)) - {RUNNER}
+    # No notebook imports the runner: it decides what a copy looks like, but not what a stage computes.
+    reached = seeds.union(*(_graph().find_upstream_modules(seed) for seed in seeds))
     parents = {name.rsplit(".", depth)[0] for name in reached for depth in range(1, name.count(".") + 1)}
     return sorted(module_file(name) for name in reached | parents | {PACKAGE})
 

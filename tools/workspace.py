@@ -1,7 +1,7 @@
 """Run a profile other than the demo in a copy of the working files, so that dvc.yaml and dvc.lock stay the demo's.
 
     python -m tools.workspace smoke                 # .ws/smoke, results linked at outputs/smoke
-    python -m tools.workspace clinic preprocess     # up to one stage
+    python -m tools.workspace smoke preprocess      # up to one stage
     python -m tools.workspace smoke --name trial    # a second copy, not linked
 
 The copy holds what git tracks or would track (not HEAD: your edits count). Refreshing it removes files that left the
@@ -28,8 +28,8 @@ KEPT = ("data", "outputs", ".dvc", "dvc.lock")  # what the copy makes itself
 LEFT_OUT = (".ws", ".venv", "outputs", "data", "dvc.lock")  # what the copy does not take from the root
 NEEDS_PATIENTS = ("paper", "clinic")
 NOT_YET = (
-    "Profile {profile}: its parameters are valid and its copy stands in .ws/, but the later stages do not yet run "
-    "without the phantom's labels. For your own studies use `make embed`."
+    "Profile {profile}: its parameters are valid and its copy stands in .ws/, but the stages do not yet run without "
+    "the simulated hospital and its labels. For your own studies use `make embed`."
 )
 LOCAL_PARAMETERS = Path("params/clinic/local.yaml")  # untracked: names a clinic's folders
 

@@ -24,7 +24,7 @@ from cmr_lib.clips.split import split_patients
 from cmr_lib.clips.store import write_store
 from cmr_lib.ingest.header import READ_ERRORS
 from cmr_lib.ingest.rejects import COLUMNS, reject
-from cmr_lib.ingest.studies import find_studies, read_study, study_name
+from cmr_lib.ingest.studies import StudyRead, find_studies, read_study, study_name
 from cmr_lib.reports.sections import split_sections
 from cmr_lib.types import Reject, Split, View
 from cmr_lib.types import Sequence as Kind
@@ -81,6 +81,12 @@ def _find(settings: params.Preprocess, folder: Path, key: bytes) -> list[Path]:
     return sorted(
         paths[: settings.cohort.max_studies], key=lambda path: project.keyed_name(key, "study", study_name(path))
     )
+
+
+def example(settings: params.Preprocess) -> StudyRead:
+    """The first study of the cohort, read: to look at before all of them. Raises as `preprocess` does."""
+    key = project.read_key(settings.identity.key_file)
+    return read_study(_find(settings, cohort.places(settings).studies, key)[0], key)
 
 
 def _admitted(

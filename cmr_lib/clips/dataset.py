@@ -5,6 +5,7 @@ of the plan gets the nearest image the study has; where it has none, the place i
 make-up thus have the same shape, and an incomplete one is not dropped.
 """
 
+import hashlib
 from collections.abc import Iterator
 from collections.abc import Sequence as List
 from dataclasses import dataclass
@@ -164,6 +165,16 @@ class StudyDataset:
             phase=phase,
             mask=np.array([chosen is not None for chosen in picks]),
         )
+
+
+def digest(dataset: StudyDataset) -> str:
+    """SHA-256 of every image of every study as the model is given it, with its place."""
+    found = hashlib.sha256()
+    for study in dataset:
+        for name in sorted(StudyFrames.__annotations__):
+            value = study[name]
+            found.update(value.tobytes() if isinstance(value, np.ndarray) else str(value).encode())
+    return found.hexdigest()
 
 
 def collate(studies: List[StudyFrames]) -> Batch:

@@ -137,6 +137,15 @@ class ClipStore:
         start = int(self._offset[row_number])
         return self._shards[number][start : start + int(self._length[row_number])]
 
+    def middle_cine(self, study_key: str) -> int:
+        """Row of the middle short-axis cine; of the middle of what there is where a study has none. Raises KeyError."""
+        index = self.of_study(study_key)
+        for wanted in ((index["view"] == "sax") & (index["sequence"] == "cine"), index["sequence"] == "cine"):
+            if wanted.any():
+                index = index[wanted].sort_values("position", kind="stable")
+                break
+        return int(index.index[len(index) // 2])
+
     def of_study(self, study_key: str) -> pd.DataFrame:
         """The study's rows of the index (their labels are row numbers for `frames`). Raises KeyError."""
         if study_key not in self._rows:

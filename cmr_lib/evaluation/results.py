@@ -58,6 +58,9 @@ class Published:
     chance: float | None = None
 
 
+_CMRCLIP = "https://github.com/Makiya11/CMRCLIP at 4dd42e8, comparison/results"
+
+
 def _unread(stage: str, metric: str) -> Published:
     note = "not read by us: only the abstract was available"
     return Published("CMRformer (2023)", stage, metric, None, None, "private, 13,787 studies", CMRFORMER, note)
@@ -65,16 +68,14 @@ def _unread(stage: str, metric: str) -> Published:
 
 def _cmrclip_finding(finding: str, internal: float, external: float) -> tuple[Published, Published]:
     """Zero-shot AUC of CMR-CLIP, from the result files of its repository; n recovered from the printed fractions."""
-    source = "https://github.com/Makiya11/CMRCLIP at 4dd42e8, comparison/results"
     note = PRIVATE + "; threshold and prototypes from the same site; n recovered from the printed fractions"
     metric = f"{finding}, zero-shot AUROC"
     return tuple(
-        Published("CMR-CLIP (2026)", "classification", metric, value, n, data, source, note, chance=0.5)
+        Published("CMR-CLIP (2026)", "classification", metric, value, n, data, _CMRCLIP, note, chance=0.5)
         for value, n, data in ((internal, 201, "private, same centre"), (external, 129, "private, sister centre"))
     )
 
 
-_CMRCLIP = "https://github.com/Makiya11/CMRCLIP at 4dd42e8, comparison/results"
 _SHAD = "https://github.com/rohanshad/cmr_transformer, mean recomputed by us from the released predictions"
 _ICM = "https://github.com/sxtforreal/FairICP, computed by us from the published prediction file"
 

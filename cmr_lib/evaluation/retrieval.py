@@ -7,7 +7,7 @@ counts by its expected place: a constant similarity scores chance, k / N, and no
 What counts as right (column `kind` of the table):
 - `own`: the study's own report and no other, in the gallery of all test studies;
 - `gallery`: the same in random sub-galleries of a fixed size, so that cohorts of different size can be compared;
-- `equal`: any report with the same words (templates make such reports common), `own`'s unfair misses credited;
+- `equal`: any report with the same impression (templates make these common), `own`'s unfair misses credited;
 - `shuffled`: a control, `own` with reports dealt to the wrong studies: it must come out at chance.
 Other studies of the same patient stay in the gallery and count as wrong: a model that finds the patient but not the
 visit is not right.

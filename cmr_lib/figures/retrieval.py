@@ -116,10 +116,7 @@ def example(
 
     order: rows of the gallery found, best first. similarity: of the study to the whole gallery. own: its own row.
     """
-    index = clips.of_study(study_key)
-    cine = index[index["sequence"] == "cine"].sort_values(["view", "position"], ascending=[False, True])
-    short = cine[cine["view"] == "sax"] if (cine["view"] == "sax").any() else cine
-    frames = clips.frames(int(short.index[len(short) // 2]))
+    frames = clips.frames(clips.middle_cine(study_key))
     found = [
         Found(place + 1, float(similarity[row]), impressions[row], is_own=bool(row == own))
         for place, row in enumerate(order)

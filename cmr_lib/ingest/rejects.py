@@ -37,6 +37,7 @@ CODES: dict[str, str] = {
     "E_ARCHIVE": "a zip archive, or an entry of one, that is broken, encrypted, oversized or points outside itself",
     "E_NO_IMAGES": "a study without one readable MR image",
     "E_NO_STACK": "a study without cine and without late enhancement",
+    "E_NO_PLANNED_IMAGE": "a study that has none of the images the model was trained to look at",
     "E_IDENTITY_CONFLICT": "two patients in one study, or a report that names another patient",
     "E_SEVERAL_STUDIES": "several accession numbers in one study",
     "E_DUP_STUDY": "a second study of the same accession number",

@@ -130,7 +130,8 @@ def load_pretrained(name: str, max_tokens: int) -> tuple[PreTrainedTokenizerBase
         tokenizer = AutoTokenizer.from_pretrained(name, **common)
         body = AutoModel.from_pretrained(name, use_safetensors=True, **common)
     except OSError as error:
-        raise OSError(f"text.pretrained: {name} could not be loaded: {error}") from error
+        hint = " Offline, as always here: HF_HUB_OFFLINE=0 fetches it once." if _offline() else ""
+        raise OSError(f"text.pretrained: {name} could not be loaded: {error}{hint}") from error
     longest = getattr(body.config, "max_position_embeddings", max_tokens)
     if longest < max_tokens:
         raise ValueError(f"text.max_tokens is {max_tokens}, but {name} reads at most {longest}.")

@@ -6,7 +6,6 @@ The one package whose names are re-exported: everything else says `params.Pretra
 from cmr_lib.params.checking import check, from_notebook
 from cmr_lib.params.files import ParameterError, merge, override, read_yaml
 from cmr_lib.params.schema import (
-    PATH_KEYS,
     PROFILES,
     STAGES,
     Attention,
@@ -35,7 +34,6 @@ from cmr_lib.params.schema import (
 )
 
 __all__ = [
-    "PATH_KEYS",
     "PROFILES",
     "STAGES",
     "Attention",

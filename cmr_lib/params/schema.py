@@ -140,7 +140,7 @@ class Preprocess(_Strict):
 
     @model_validator(mode="after")
     def _patients_need_a_key(self) -> Any:
-        if self.source == "dicom" and self.identity.key_file is None and self.cohort.studies is not None:
+        if self.identity.key_file is None and self.cohort.studies is not None:
             raise ValueError("identity.key_file: a clinic's studies need a key file outside the repository")
         return self
 
@@ -191,7 +191,7 @@ class Optimiser(_Strict):
     weight_decay: Annotated[float, Field(ge=0)]
     warmup_share: Share
     clip_norm: Amount
-    max_steps: Positive | None  # stop early (tests, the `paper` trial); null: all epochs
+    max_steps: Positive | None  # stop early; null: all epochs
 
 
 class Augment(_Strict):
@@ -294,5 +294,3 @@ STAGES: dict[str, type[_Strict]] = {
     "attention": Attention,
     "results": Results,
 }
-# Set by the runner's caller (dvc.yaml), not by a params file: where a stage reads and writes.
-PATH_KEYS = ("out_dir", "in_root", "data_dir")

@@ -15,11 +15,11 @@ _ADDRESS = re.compile(r"(?<=[ =])0x[0-9a-f]{7,}")
 
 
 def private_paths(values: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """(absolute path, dotted name) of every parameter that names a place outside the repository."""
+    """(path, dotted name) of every parameter that names a place outside the repository."""
     if isinstance(values, Mapping):
         for key, value in values.items():
             yield from private_paths(value, f"{name}.{key}" if name else str(key))
-    elif isinstance(values, str) and Path(values).expanduser().is_absolute():
+    elif isinstance(values, str) and (Path(values).expanduser().is_absolute() or Path(values).parts[:1] == ("..",)):
         yield values, name
 
 

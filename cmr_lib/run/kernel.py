@@ -20,8 +20,12 @@ _HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 
 
 def fix_environment() -> None:
-    """Set what makes runs repeatable, before the kernel starts; CMR_THREADS=n gives up bytes for speed."""
-    os.environ.update(project.REPRODUCIBLE_ENVIRONMENT)
+    """Set what makes runs repeatable, before the kernel starts.
+
+    CMR_THREADS=n gives up bytes for speed; HF_HUB_OFFLINE=0 lets transformers fetch a model by name.
+    """
+    offline = os.environ.get("HF_HUB_OFFLINE", "1")
+    os.environ.update(project.REPRODUCIBLE_ENVIRONMENT | {"HF_HUB_OFFLINE": offline})
     if threads := os.environ.get("CMR_THREADS"):
         if not threads.isdigit() or int(threads) < 1:
             raise params.ParameterError(f"CMR_THREADS={threads!r}: a whole number of threads is wanted.")

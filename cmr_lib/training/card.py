@@ -25,8 +25,8 @@ def model_card(settings: params.Pretrain, history: pd.DataFrame, n_train: int, *
     return f"""# CMRformer, {"phantom-trained" if synthetic else "trained on user data"}
 
 **What.** Image tower: divided space-time attention, {video.depth} blocks of width {video.width},
-{settings.frames.crop_px} px, patch {video.patch_px}, `{video.temporal_init}`.
-Report tower: {tower}. Shared space of {settings.embed_dim}.
+{settings.frames.crop_px} px, patch {video.patch_px} ({video.stem} stem), `{video.temporal_init}`.
+Report tower: {tower}. Shared space of {settings.embed_dim}, projection norm `{settings.projection_norm}`.
 Method: Qiu et al. 2023 (arXiv 2304.07675), on the design of Frozen in Time (arXiv 2104.00650).
 
 **Learned from.** {n_train} pairs of {source}; seed {settings.seed}; {len(history)} epochs, batch

@@ -1,8 +1,8 @@
 """Resumable checkpoints: whole or absent, checked, and never mistaken for another run's.
 
 A checkpoint is one safetensors file (tensors, and a JSON state in its header: no pickle) with a SHA-256 beside it. Its
-name carries a key, the hash of everything that decides the run (parameters, studies, texts, initial weights), and the
-epoch. The last two generations are kept: a damaged one is passed over, with a warning, for the one before.
+name carries a key, the hash of everything that decides the run (parameters, images, texts, initial weights, code), and
+the epoch. The last two generations are kept: a damaged one is passed over, with a warning, for the one before.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from safetensors.torch import save
 from cmr_lib import project
 
 GENERATIONS = 2
+CODE = ("training/*.py", "models/*.py", "losses.py", "clips/dataset.py", "clips/augment.py")
 
 
 class CheckpointError(ValueError):
@@ -40,6 +41,15 @@ def key_of(facts: dict[str, Any], tensors: dict[str, torch.Tensor]) -> str:
         digest.update(name.encode())
         digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def code_digest() -> str:
+    """SHA-256 of the sources that a step of training runs through, and of PyTorch's version."""
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256(torch.__version__.encode())
+    for path in sorted(file for place in CODE for file in root.glob(place)):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _files(folder: Path, key: str) -> list[Path]:

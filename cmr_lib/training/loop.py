@@ -14,6 +14,7 @@ import torch
 from tqdm import tqdm
 
 from cmr_lib import params, project
+from cmr_lib.clips import dataset
 from cmr_lib.clips.dataset import StudyDataset, collate
 from cmr_lib.models.cmrformer import CMRformer
 from cmr_lib.training import checkpoint, schedule, sentences, step
@@ -40,7 +41,7 @@ COLUMNS = (
 def fit(
     model: CMRformer,
     tokenizer: Any,
-    dataset: StudyDataset,
+    train: StudyDataset,
     texts: Mapping[str, str],
     validation: StudyDataset | None,
     settings: params.Pretrain,
@@ -60,7 +61,7 @@ def fit(
     if settings.mode == "frozen":
         model.to(choose_device(settings.device)).eval()
         return pd.DataFrame(columns=list(COLUMNS))
-    run = _start(model, tokenizer, dataset, texts, validation, settings)
+    run = _start(model, tokenizer, train, texts, validation, settings)
     key = _key(run, texts)
     with reproducible(run.device):
         if checkpoint_dir is not None and (found := checkpoint.latest(checkpoint_dir, key)):
@@ -115,7 +116,7 @@ def _start(
 
 
 def _key(run: Run, texts: Mapping[str, str]) -> str:
-    """The checkpoint key: everything that decides the bits, but where outputs lie and how often they are written."""
+    """The checkpoint key: everything that decides the bits, images and code included; not where outputs lie."""
     aside = {"out_dir", "in_root", "checkpoint_epochs"}
     validation = run.validation.study_keys if run.validation else []
     facts = {
@@ -123,6 +124,8 @@ def _key(run: Run, texts: Mapping[str, str]) -> str:
         "train": [[key, texts[key]] for key in run.train.study_keys],
         "validation": [[key, texts[key]] for key in validation],
         "device": run.device.type,
+        "images": [dataset.digest(part) for part in (run.train, run.validation) if part],
+        "code": checkpoint.code_digest(),
     }
     return checkpoint.key_of(facts, run.model.state_dict())
 

@@ -24,6 +24,15 @@ def uniformity(embedding: Float32[Tensor, "n d"]) -> float:
     return float(torch.pdist(embedding).square().mul(-2).exp().mean().log()) if len(embedding) > 1 else math.nan
 
 
+def recall_at(k: int, similarity: Float32[Tensor, "n n"]) -> float:
+    """Share of rows whose own column is among the first k; a tie counts by its expected place. NaN if not finite."""
+    if not torch.isfinite(similarity).all():
+        return math.nan
+    own = similarity.diagonal()[:, None]
+    better, level = (similarity > own).sum(1), (similarity == own).sum(1)  # its own column is one of those level
+    return float(((k - better) / level).clamp(0, 1).mean())
+
+
 def mean(values: Iterable[float]) -> float:
     """Mean of those that are numbers; NaN when none is."""
     found = [value for value in values if math.isfinite(value)]
@@ -46,9 +55,7 @@ def validate(run: Run) -> dict[str, float]:
     groups = range(0, len(image) - size + 1, size)
     loss = mean(float(losses.info_nce(image[i : i + size], report[i : i + size], scale)) for i in groups)
     similarity = image @ report.T
-    ranks = (similarity > similarity.diagonal()[:, None]).sum(1)
-    recall = float((ranks < 10).float().mean())
-    return dict(zip(names, (loss, recall, alignment(image, report), uniformity(image)), strict=True))
+    return dict(zip(names, (loss, recall_at(10, similarity), alignment(image, report), uniformity(image)), strict=True))
 
 
 def _embed(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
