@@ -1,0 +1,54 @@
+"""Training at the published scale, and on a GPU: marked, since neither fits an ordinary run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cmr_lib import params
+from cmr_lib.clips.dataset import StudyDataset
+from cmr_lib.training import loop
+from cmr_lib.training.start import start
+from tests.toy import ToyStore, toy_settings, toy_store
+
+PAPER = Path(__file__).resolve().parents[1] / "params" / "paper" / "pretrain.yaml"
+ONE_CLIP = {"sax_positions": [0.2], "sax_phases": [0.0, 0.25, 0.5, 0.75], "lax_views": [], "lge_positions": []}
+TRIAL = {
+    "out_dir": "out",
+    "in_root": "in",
+    "frames": ONE_CLIP,
+    "text": {"pretrained": None, "vocabulary": 140},  # DistilBERT's architecture, without its downloaded weights
+    "optim": {"batch_studies": 2, "epochs": 10, "max_steps": 20},
+    "device": "cpu",
+    "precision": "fp32",
+}
+
+
+def enlarged(store: ToyStore, times: int) -> ToyStore:
+    return ToyStore(store.index, [np.kron(clip, np.ones((1, times, times), np.uint8)) for clip in store._clips])
+
+
+@pytest.mark.slow
+def test_vit_b_16_at_224_px_trains_twenty_steps_of_two_studies_on_a_cpu():
+    settings = params.check("pretrain", params.merge(params.read_yaml(PAPER), TRIAL))
+    store, texts = toy_store(4)
+    train = StudyDataset(enlarged(store, 12), list(texts), settings.frames)
+    model, tokenizer = start(settings, list(texts.values()))
+    assert sum(weight.numel() for weight in model.video.parameters()) > 110e6
+    history = loop.fit(model, tokenizer, train, texts, None, settings, progress=False)
+    assert len(history) == 10  # two steps an epoch
+    assert np.isfinite(history.loss).all()
+    assert history.skipped_steps.sum() == 0
+    assert history.temporal_qk_grad_norm.iloc[-1] > 0
+
+
+@pytest.mark.gpu
+def test_bf16_on_a_gpu_trains_and_ends_on_it():
+    settings = toy_settings(device="cuda", precision="bf16")
+    store, texts = toy_store()
+    train = StudyDataset(store, list(texts), settings.frames)
+    model, tokenizer = start(settings, list(texts.values()))
+    history = loop.fit(model, tokenizer, train, texts, None, settings, progress=False)
+    assert model.log_scale.device.type == "cuda"
+    assert np.isfinite(history.loss).all()
+    assert history.loss.iloc[-1] < history.loss.iloc[0]
