@@ -37,7 +37,7 @@ ifeq ($(CONDA),)
 	    if "$$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then found=$$candidate; break; fi; \
 	  done; \
 	  if [ -z "$$found" ]; then echo "Python 3.11, 3.12 or 3.13 is wanted; found: $$(python3 --version 2>&1). Name one with: make PYTHON=/path/to/python" >&2; exit 1; fi; \
-	  echo "Making .venv with $$found (about 6.5 GB on disk with PyTorch; some minutes on the first run)"; \
+	  echo "Making .venv with $$found (about 7.3 GB on disk with PyTorch; some minutes on the first run)"; \
 	  "$$found" -m venv .venv; }
 	@"$(PY)" -m pip install --quiet --disable-pip-version-check "uv==$(UV_VERSION)"
 	@"$(BIN)/uv" pip sync --compile-bytecode --python "$(PY)" --require-hashes requirements.lock
