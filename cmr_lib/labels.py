@@ -56,6 +56,9 @@ FINDINGS = (
     "lv_hypertrophy",
     "lge",
     "wall_motion_abnormality",
+    "aortic_dilation",
+    "effusion",
+    "thrombus",
 )
 
 # Prompts for each finding: (present, absent). Both are used, so that negation counts. Wordings are compared on
@@ -74,6 +77,9 @@ FINDING_PROMPTS: dict[str, tuple[str, str]] = {
     "lv_hypertrophy": ("There is left ventricular hypertrophy.", "Left ventricular wall thickness is normal."),
     "lge": ("There is late gadolinium enhancement.", "No late gadolinium enhancement."),
     "wall_motion_abnormality": ("There is regional hypokinesis or akinesis.", "Wall motion is normal in all segments."),
+    "aortic_dilation": ("The aortic root is dilated.", "The thoracic aorta is normal in calibre."),
+    "effusion": ("There is a pericardial effusion.", "No pericardial effusion."),
+    "thrombus": ("There is an apical left ventricular thrombus.", "No intracardiac thrombus."),
 }
 
 SEVERITIES = ("normal", "mildly", "moderately", "severely")
@@ -86,6 +92,15 @@ LVEDVI_CUTS = {"M": (98.0, 115.0, 135.0), "F": (92.0, 108.0, 127.0)}
 RVEDVI_CUTS = {"M": (106.0, 122.0, 142.0), "F": (92.0, 108.0, 127.0)}
 # lower bounds of the maximal end-diastolic wall thickness in mm for mild, moderate, severe hypertrophy, by sex.
 WALL_CUTS = {"M": (12.0, 15.0, 20.0), "F": (11.0, 15.0, 20.0)}
+# lower bounds of the aortic root's diameter in mm for mildly, moderately, severely dilated, by sex.
+AORTA_CUTS = {"M": (40.0, 45.0, 50.0), "F": (37.0, 42.0, 47.0)}
+# lower bounds of the pericardial fluid's thickness in mm for a small, moderate, large effusion.
+EFFUSION_CUTS = (4.0, 10.0, 20.0)
+# Timing, which the order of frames alone reveals: time from end-systole to half filling, as a share of RR, from which
+# on relaxation counts as slow; and delay of the lateral behind the septal wall in ms from which on (either sign) the
+# contraction counts as dyssynchronous.
+SLOW_FILLING_SHARE = 0.22
+DELAY_MS = 40.0
 
 
 def severity_below(value: float, cuts: tuple[float, float, float]) -> str:

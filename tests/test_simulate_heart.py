@@ -1,27 +1,38 @@
 """The phantom's heart: volumes, views that agree, contraction that keeps the muscle."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
+from cmr_lib import params
 from cmr_lib.labels import Diagnosis
 from cmr_lib.simulate import aha, motion
 from cmr_lib.simulate.anatomy import TISSUES
-from cmr_lib.simulate.latents import Disease, Latents, Person, Targets, draw_latents
+from cmr_lib.simulate.diseases import Disease
+from cmr_lib.simulate.latents import Latents, Person, Targets, draw_latents
 from cmr_lib.simulate.phantom import Phantom
 from cmr_lib.simulate.plane import Plane, centred_plane
-from cmr_lib.simulate.protocol import lax_plane, sax_plane
-from cmr_lib.simulate.truth import volumes_ml, wall_profile_mm
+from cmr_lib.simulate.protocol import Shot, draw_exam, lax_plane, sax_plane
+from cmr_lib.simulate.scanner import image_shot
+from cmr_lib.simulate.truth import stack_volume_ml, volumes_ml, wall_profile_mm
 from cmr_lib.types import Sequence, View
 
+ROOT = Path(__file__).resolve().parents[1]
 MAN = Person("M", 50, 178.0, 80.0)
-SHARES = {"NOR": 0.3, "DCM": 0.19, "HCM": 0.17, "ICM": 0.22, "ARV": 0.12}
+SHARES = {code.value: 0.125 for code in Diagnosis}
 
 
 def phantom(targets=None, disease=None, seed=5):
     targets = targets or Targets(156.0, 62.0, 9.5, 160.0, 60.0)
-    return Phantom(Latents(0, 1, MAN, disease or Disease(Diagnosis.NOR), targets, 66.0, seed))
+    return Phantom(Latents(0, 1, MAN, disease or Disease(Diagnosis.NOR), targets, 66.0, seed, site="Riverside"))
+
+
+def demo():
+    """The demo's settings."""
+    return params.read_yaml(ROOT / "params" / "demo" / "simulate.yaml") | {"out_dir": "unused", "data_dir": "unused"}
 
 
 def infarct(contraction=0.0, **changes):
@@ -56,15 +67,15 @@ def test_truth_is_the_disc_sum_of_the_labels():
 
 def test_muscle_volume_is_kept_over_the_cycle():
     heart = phantom()
-    muscle = [volumes_ml(heart, phase, 2.5, 2.0)["muscle"] for phase in (0.0, 0.15, heart.systole, 0.6, 0.9)]
-    assert max(muscle) / min(muscle) < 1.05
+    muscle = [volumes_ml(heart, phase, 1.0, 1.5)["muscle"] for phase in (0.0, 0.15, heart.systole, 0.6, 0.9)]
+    assert max(muscle) / min(muscle) < 1.03
 
 
 def test_cavity_is_largest_at_end_diastole_and_smallest_at_end_systole():
     heart = phantom()
-    volumes = [volumes_ml(heart, k / 10, 4.0, 2.5)["lv"] for k in range(10)]
+    volumes = [volumes_ml(heart, k / 20, 4.0, 2.5)["lv"] for k in range(20)]
     assert int(np.argmax(volumes)) == 0
-    assert int(np.argmin(volumes)) == round(heart.systole * 10)
+    assert abs(int(np.argmin(volumes)) / 20 - heart.systole) <= 0.05
     assert 0.3 <= heart.systole <= 0.4
 
 
@@ -77,10 +88,79 @@ def test_maximal_wall_thickness_is_the_target():
     assert septum > 1.3 * lateral
 
 
+@pytest.mark.parametrize("number", range(8))
+def test_disc_summation_of_a_full_stack_gives_the_volumes_that_were_asked_for(number):
+    """Pitch 10 mm from above the base to past the apex, no misregistration: EF within 3 points, EDV within 5 %."""
+    latents = draw_latents(7, number, 1, SHARES)
+    heart = Phantom(latents)
+    planes = [sax_plane(heart.shape, float(z), 1.6, 128, 10.0) for z in np.arange(-18, heart.shape.apex + 10, 10.0)]
+    full, empty = (stack_volume_ml(heart, planes, phase) for phase in (0.0, heart.systole))
+    assert full == pytest.approx(latents.targets.lvedv_ml, rel=0.05)
+    assert 100 * (1 - empty / full) == pytest.approx(latents.targets.lvef, abs=3)
+
+
+def line_of(image, plane, points):
+    """Brightness of an image at points in the patient (mm), cubic."""
+    away = points - plane.origin_mm
+    where = np.stack([away @ plane.col_dir, away @ plane.row_dir]) / plane.spacing_mm
+    return ndimage.map_coordinates(image, where, order=1)
+
+
+@pytest.mark.parametrize("view", [View.LAX_4CH, View.LAX_2CH, View.LAX_3CH])
+def test_short_and_long_axis_images_agree_where_they_cross(view):
+    heart = phantom(disease=infarct())
+    exam = draw_exam(params.check("simulate", demo()), heart.latents)
+    long = lax_plane(heart.shape, view, 2.0, 104, 8.0)
+    lines = []
+    for height in (20.0, 35.0, 50.0):
+        short = sax_plane(heart.shape, height, 2.0, 104, 8.0)
+        along = np.cross(short.normal, long.normal)
+        middle = heart.shape.pose.origin_mm + height * heart.shape.pose.axes[2]
+        points = middle + np.linspace(-55, 55, 90)[:, None] * along / np.linalg.norm(along)
+        images = []
+        for plane, kind in ((short, View.SAX), (long, view)):
+            shot = Shot(kind, Sequence.CINE, 0, plane, (0.0,), np.zeros(3), 60000 / heart.latents.heart_rate)
+            images.append(image_shot(heart, shot, exam, np.random.default_rng(3))[0])
+        lines.append([line_of(image, plane, points) for image, plane in zip(images, (short, long), strict=True)])
+    lines = np.concatenate(lines, axis=1)
+    assert np.corrcoef(lines)[0, 1] >= 0.9
+
+
+def test_three_chamber_plane_shows_the_outflow_tract():
+    heart = phantom()
+    labels = heart.labels(lax_plane(heart.shape, View.LAX_3CH, 2.0, 104, 8.0), heart.systole)
+    wanted = {TISSUES.LV_BLOOD, TISSUES.LEFT_ATRIUM, TISSUES.AORTA, TISSUES.RV_BLOOD}
+    assert wanted <= set(np.unique(labels))
+    base = np.nonzero(labels == TISSUES.LV_BLOOD)[0].max()  # the apex points up, so the base is the lowest row
+    columns = {tissue: np.nonzero(labels[base + 1 : base + 5] == tissue)[1] for tissue in wanted}
+    cavity = np.nonzero(labels[base - 2] == TISSUES.LV_BLOOD)[0]
+    for tissue in (TISSUES.AORTA, TISSUES.LEFT_ATRIUM):  # both open into the cavity
+        assert np.intersect1d(columns[tissue], cavity).size > 3
+    assert columns[TISSUES.AORTA].mean() > columns[TISSUES.LEFT_ATRIUM].mean()  # the aorta on the septal side
+
+
+def test_fluid_thrombus_and_a_wide_aorta_are_in_the_picture():
+    usual = phantom()
+    heart = phantom(
+        Targets(156.0, 62.0, 9.5, 160.0, 60.0, aorta_mm=46.0, effusion_mm=10.0),
+        dataclasses.replace(infarct(), thrombus=True),
+    )
+    short = [sax_plane(heart.shape, height, 2.0, 104, 8.0) for height in (30.0, 0.86 * heart.shape.length)]
+    assert TISSUES.FLUID in heart.labels(short[0], 0.0)
+    assert TISSUES.THROMBUS in heart.labels(short[1], 0.0)
+    assert TISSUES.FLUID not in usual.labels(short[0], 0.0)
+    above = sax_plane(heart.shape, -45.0, 2.0, 104, 8.0)
+    wide, plain = (4.0 * float(np.sum(one.labels(above, 0.0) == TISSUES.AORTA)) for one in (heart, usual))
+    assert wide == pytest.approx(np.pi * 23**2, rel=0.25)
+    assert plain < 0.7 * wide
+    assert heart.truth["effusion"] == heart.truth["aortic_dilation"] == heart.truth["thrombus"] == 1
+    assert usual.truth["effusion"] == usual.truth["aortic_dilation"] == usual.truth["thrombus"] == 0
+
+
 def test_short_and_long_axis_labels_agree_on_their_common_line():
     heart = phantom(disease=infarct())
     axes, origin = heart.shape.pose.axes, heart.shape.pose.origin_mm
-    turn = np.deg2rad(-20.0)
+    turn = np.deg2rad(-25.0)
     across = np.cos(turn) * axes[0] + np.sin(turn) * axes[1]
     for height in (-20.0, 12.0, 30.0, 55.0):
         start = origin + height * axes[2] - 60 * across
@@ -152,16 +232,6 @@ def test_inner_stretch_reaches_the_volume_it_was_asked_for():
     assert by_hand == pytest.approx(0.6 * full, rel=1e-9)
 
 
-def test_emptying_starts_and_ends_at_zero_and_peaks_at_end_systole():
-    phases = np.linspace(0, 1, 201)
-    curve = motion.emptying(phases, 0.35)
-    assert curve[0] == 0
-    assert curve[-1] == 0
-    assert phases[int(np.argmax(curve))] == pytest.approx(0.35, abs=0.01)
-    with pytest.raises(ValueError, match="end_systole"):
-        motion.emptying(phases, 0.9)
-
-
 def test_the_seventeen_segments_tile_the_wall_once():
     angle = np.linspace(-np.pi, np.pi, 181)[None, :]
     level = np.linspace(0, 1, 60)[:, None]
@@ -181,21 +251,9 @@ def test_repeat_studies_keep_the_anatomy_and_change_the_function():
     assert second.days_after_first > 0
 
 
-def test_no_single_number_separates_the_diagnoses():
-    drawn = [draw_latents(1, patient, 1, SHARES) for patient in range(400)]
-    by = {code: [item for item in drawn if item.disease.diagnosis == code] for code in SHARES}
-    assert min(len(items) for items in by.values()) > 20
-    lvef = {code: [item.targets.lvef for item in items] for code, items in by.items()}
-    assert max(lvef["ICM"]) > min(lvef["NOR"])
-    assert max(lvef["DCM"]) > min(lvef["ICM"])
-    assert {item.disease.lge_pattern for item in by["NOR"]} == {"none"}
-    scarred = np.mean([item.disease.lge_pattern != "none" for item in by["DCM"]])
-    assert 0.15 < scarred < 0.55
-
-
 def test_impossible_requests_are_refused_by_name():
-    with pytest.raises(ValueError, match="AMY"):
-        draw_latents(1, 0, 1, {"NOR": 0.5, "AMY": 0.5})
+    with pytest.raises(ValueError, match="ABC"):
+        draw_latents(1, 0, 1, {"NOR": 0.5, "ABC": 0.5})
     with pytest.raises(ValueError, match="study"):
         draw_latents(1, 0, 0, SHARES)
     plane = sax_plane(phantom().shape, 30.0, 2.0, 64, 8.0)

@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Float
 
 from cmr_lib import project
+from cmr_lib.labels import Diagnosis
 from cmr_lib.simulate import aha
-from cmr_lib.simulate.latents import Disease, Latents
+from cmr_lib.simulate.latents import Latents
 from cmr_lib.simulate.motion import Beat
 from cmr_lib.simulate.plane import Vector, unit
-
-Grid = Float[np.ndarray, "#levels #angles"]
+from cmr_lib.simulate.walls import Grid, crescent_height, ellipse_radius2, scar_limits, wall_thickness, waves
 
 
 class TISSUES(IntEnum):
@@ -45,6 +45,8 @@ class TISSUES(IntEnum):
     PAPILLARY = 19
     SCAR = 20
     VALVE = 21
+    FLUID = 22  # in the pericardial sac
+    THROMBUS = 23
 
 
 MUSCLE_OF_LV = (TISSUES.LV_WALL, TISSUES.PAPILLARY, TISSUES.SCAR)  # convention: papillary muscles count as mass
@@ -82,95 +84,11 @@ class HeartShape:
     right_wall: float  # mm
     left_atrium: tuple[float, float, float, float, float]  # x, y, half widths in x and y, roof (z), mm
     right_atrium: tuple[float, float, float, float, float]
+    aorta: float  # diameter of the root, mm
+    effusion: float  # pericardial fluid, mm
+    thrombus: tuple[float, float, float, float] | None  # x, y, z, radius, mm
     beat: Beat
-    beat_right: Beat
     pose: Pose
-
-
-def ellipse_radius2(level: Grid, radius: Grid, length: float, widest: float) -> Grid:
-    """Squared radius of an ellipsoid about the axis at a level; negative beyond its tip."""
-    return radius**2 * (1 - ((level - widest) / (length - widest)) ** 2)
-
-
-def waves(random: np.random.Generator, angle: Grid, orders: tuple[int, ...], size: float) -> Grid:
-    """A sum of random angular waves of the given orders, each of amplitude about `size`."""
-    total = np.zeros_like(angle)
-    for order in orders:
-        total = total + random.normal(0, size) * np.cos(order * angle + random.uniform(0, 2 * np.pi))
-    return total
-
-
-def smoothstep(value: Grid, low: float, high: float) -> Grid:
-    """0 below `low`, 1 above `high`, a cubic between."""
-    t = np.clip((value - low) / (high - low), 0, 1)
-    return t * t * (3 - 2 * t)
-
-
-def wall_thickness(disease: Disease, largest_mm: float, angle: Grid, share: Grid) -> Grid:
-    """Wall thickness (mm) at every angle and level (`share` of the length); its maximum is about `largest_mm`."""
-    normal = largest_mm if disease.hypertrophy == "none" else float(np.clip(0.52 * largest_mm, 8.0, 12.0))
-    regional = 0.94 + 0.06 * np.cos(angle)  # the septum is a little thicker than the lateral wall
-    wall = normal * regional * (1 - 0.28 * smoothstep(share, 0.55, 1.0))
-    extra = largest_mm - normal
-    if disease.hypertrophy == "septal":
-        bump = np.exp(-((aha.wrap(angle - np.deg2rad(18)) / np.deg2rad(52)) ** 2))
-        wall = wall + extra * bump * np.exp(-(((share - 0.3) / 0.36) ** 2))
-    elif disease.hypertrophy == "apical":
-        wall = wall + extra * smoothstep(share, 0.38, 0.78)
-    elif disease.hypertrophy == "concentric":
-        wall = wall + extra * (0.9 + 0.1 * np.cos(angle)) * (1 - 0.4 * smoothstep(share, 0.6, 1.0))
-    return wall * (1 - disease.thinning * aha.segments_weight(disease.weak_segments, angle, share))
-
-
-def crescent_height(random: np.random.Generator, angle: Grid, share: Grid, radius: Grid, big: float) -> Grid:
-    """Thickness of the right ventricle on top of a round left ventricle of the given radius, mm.
-
-    Its free wall is an ellipse through the two insertion points; `big` above 1 widens it.
-    """
-    half = np.deg2rad(86 - 18 * np.clip(share, 0, 1) + random.normal(0, 3) + 9 * (big - 1))
-    turn = np.deg2rad(14 - 22 * np.clip(share, 0, 1) + random.normal(0, 4))
-    tip = 0.93 + 0.06 * min(max(big - 1, 0), 1)
-    reach = np.maximum(1 - (np.clip(share, 0, None) / tip) ** 2.2, 0) ** 0.75
-    height = radius * (0.85 + 0.05 * random.normal()) * reach
-    relative = aha.wrap(angle - turn)
-    centre = 0.8 * radius * np.cos(half)
-    along = radius + height - centre
-    across = radius * np.sin(half) / np.sqrt(1 - ((radius * np.cos(half) - centre) / along) ** 2)
-    a = (np.cos(relative) / along) ** 2 + (np.sin(relative) / across) ** 2
-    b = -2 * centre * np.cos(relative) / along**2
-    c = (centre / along) ** 2 - 1
-    ray = (-b + np.sqrt(b * b - 4 * a * c)) / (2 * a)
-    return np.where(np.abs(relative) < half, np.maximum(ray - radius, 0), 0) * np.minimum(reach * 4, 1)
-
-
-def _band(middle: float, half: Grid) -> tuple[Grid, Grid]:
-    """A layer of the wall about `middle`; where `half` vanishes its limits part, so that no edge of it is drawn."""
-    half = half - 0.4 * (1 - np.clip(half / 0.08, 0, 1))
-    return middle - half, middle + half
-
-
-def scar_limits(random: np.random.Generator, disease: Disease, angle: Grid, share: Grid) -> tuple[Grid, Grid]:
-    """Where in the wall the scar starts and ends (0 endocardium, 1 epicardium); end <= start where there is none."""
-    place = aha.segments_weight(disease.scar_segments, angle, share)
-    ragged = 1 + waves(random, angle + 3 * share, (5, 9, 13), 0.08)
-    if disease.lge_pattern in ("subendocardial", "transmural"):
-        outside = 0.5 * (1 - np.minimum(place / 0.3, 1))
-        return -0.3 * np.ones_like(place), place * disease.scar_depth * ragged * 1.05 - outside
-    if disease.lge_pattern == "midwall_septal":
-        half = (0.2 * place * ragged) * (1 + 0.5 * np.cos(4 * share + random.uniform(0, 6)))
-        return _band(0.5, half)
-    if disease.lge_pattern == "insertion_points":
-        near = sum(
-            np.exp(-((aha.wrap(angle - np.deg2rad(side)) / np.deg2rad(15)) ** 2)) * weight
-            for side, weight in ((62, random.uniform(0.7, 1)), (-62, random.uniform(0.7, 1)))
-        )
-        half = 0.36 * near * np.exp(-(((share - 0.38) / 0.3) ** 2)) * ragged
-        return _band(0.62, half)
-    if disease.lge_pattern == "patchy":
-        blobs = waves(random, angle, (3, 5, 7), 0.5) + np.cos(9 * share + random.uniform(0, 6) + 2 * np.cos(angle))
-        half = 0.34 * place * smoothstep(blobs, -0.3, 0.7)
-        return _band(0.5, half)
-    return np.ones_like(place), np.zeros_like(place)
 
 
 def draw_pose(random: np.random.Generator, body_scale: float) -> Pose:
@@ -187,11 +105,12 @@ def draw_pose(random: np.random.Generator, body_scale: float) -> Pose:
 
 def _atria(random: np.random.Generator, latents: Latents, outer: float) -> list[tuple[float, ...]]:
     """Left and right atrium: x, y, half widths, roof; larger when the ventricle below works badly."""
-    left = float(np.clip(random.normal(1 + 0.006 * (60 - latents.targets.lvef), 0.07), 0.8, 1.45))
+    stiff = 0.12 if latents.disease.diagnosis is Diagnosis.AMY else 0.0
+    left = float(np.clip(random.normal(1 + stiff + 0.006 * (60 - latents.targets.lvef), 0.07), 0.8, 1.45))
     right = float(np.clip(random.normal(1 + 0.007 * (58 - latents.targets.rvef), 0.07), 0.8, 1.45))
     size = outer / 34
     return [
-        (-5.0 * size, -6.0 * size, 26 * size * left, 24 * size * left, -44 * size * left),
+        (-7.0 * size, -9.0 * size, 26 * size * left, 24 * size * left, -44 * size * left),
         (36.0 * size, -9.0 * size, 23 * size * right, 24 * size * right, -42 * size * right),
     ]
 
@@ -205,7 +124,7 @@ def build_shape(latents: Latents) -> HeartShape:
     angles = (np.arange(ANGLES) * (2 * np.pi / ANGLES) - np.pi)[None, :]
     lumps = 1 + waves(random, angles, (2, 3), 0.014)
     lumps = lumps - disease.septal_flattening * np.exp(-((angles / np.deg2rad(45)) ** 2))
-    trabeculae = waves(random, angles, (11, 14), 0.012)
+    trabeculae = waves(random, angles, (11, 14, 19), 0.014)
     papillary = tuple(
         (float(np.deg2rad(side + random.normal(0, 6))), float(random.uniform(3.6, 4.8))) for side in (140, -128)
     )
@@ -226,6 +145,14 @@ def build_shape(latents: Latents) -> HeartShape:
         held = volume(length) - papillary_volume(papillary, length)
         length *= (1000 * targets.lvedv_ml / held) ** (1 / 3)
     return _assemble(latents, random, (angles, *cavity(length)), length, roundness * length, lumps, papillary)
+
+
+def _clot(random: np.random.Generator, length: float, radius: float) -> tuple[float, float, float, float]:
+    """An apical thrombus: centre and radius in the heart frame, mm; it lies on the wall, which hides part of it."""
+    size = float(random.uniform(6, 10))
+    angle = float(random.uniform(0, 2 * np.pi))
+    away = 0.35 * radius
+    return away * float(np.cos(angle)), away * float(np.sin(angle)), float(random.uniform(0.8, 0.88)) * length, size
 
 
 def papillary_volume(papillary: tuple[tuple[float, float], ...], length: float) -> float:
@@ -256,11 +183,16 @@ def _assemble(
     weak = aha.segments_weight(disease.weak_segments, angles, share)
     uneven = np.clip(1 + waves(random, angles + share, (1, 2), 0.03), 0.85, 1.15)
     fat = np.clip(0.16 * (person.bmi - 14) + random.normal(0, 0.7), 0.8, 6.0)
+    rough = 1 + waves(random, angles + 1.5 * share, (13, 17, 23), 0.02) * (
+        0.3 + share
+    )  # the right ventricle's trabeculae
     low, high = scar_limits(random, disease, angles, share)
     left, right = _atria(random, latents, float(round_outer[0, 0]))
     short = float(np.clip(0.165 * (targets.lvef / 63) ** 0.8 + random.normal(0, 0.01), 0.03, 0.22))
-    systole = float(np.clip(random.normal(0.35, 0.018), 0.31, 0.39))
+    systole = float(np.clip(random.normal(0.355, 0.015), 0.33, 0.39))
     twist = np.deg2rad(10) * targets.lvef / 63
+    thick_right = 2.2 if disease.diagnosis is Diagnosis.AMY else 0.0  # amyloid spares no chamber
+    timing = latents.timing
     return HeartShape(
         levels=levels,
         angles=angles,
@@ -268,7 +200,7 @@ def _assemble(
         inner2_signed=inner2,
         outer2=outer2,
         ability=uneven * (1 - (1 - disease.contraction) * weak),
-        crescent=crescent_height(random, angles, share, round_outer, big),
+        crescent=crescent_height(random, angles, share, round_outer, big) * rough,
         fat=fat * (1 + 0.5 * np.cos(angles - 0.6) + 0.6 * np.exp(-share * 6)) * np.ones_like(share),
         scar_low=low,
         scar_high=high,
@@ -276,10 +208,12 @@ def _assemble(
         apex=apex,
         radius=radius,
         papillary=papillary,
-        right_wall=float(np.clip(random.normal(3.2 + 4 * disease.septal_flattening * 2.5, 0.4), 2.4, 6.0)),
+        right_wall=float(np.clip(random.normal(3.2 + 10 * disease.septal_flattening + thick_right, 0.4), 2.4, 7.0)),
         left_atrium=left,
         right_atrium=right,
-        beat=Beat(systole, short, -0.25 * twist, twist),
-        beat_right=Beat(systole + 0.01, short, 0.0, 0.0),
+        aorta=targets.aorta_mm,
+        effusion=targets.effusion_mm,
+        thrombus=_clot(random, length, radius) if disease.thrombus else None,
+        beat=Beat(systole, short, -0.25 * twist, twist, timing.relaxation, timing.dyssynchrony),
         pose=draw_pose(project.rng(latents.shape_seed, "pose"), person.bsa_m2 / 1.9),
     )

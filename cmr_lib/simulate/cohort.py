@@ -64,7 +64,7 @@ def phantom_of(settings: Simulate, patient: int, study: int = 1) -> Phantom:
     Raises ValueError for settings that cannot be simulated or a patient or study below its first.
     """
     check_hospital(settings)
-    return Phantom(draw_latents(settings.seed, patient, study, settings.diagnoses), settings.image.phases)
+    return Phantom(draw_latents(settings.seed, patient, study, settings.diagnoses))
 
 
 def visits(settings: Simulate) -> list[Visit]:

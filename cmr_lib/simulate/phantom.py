@@ -7,9 +7,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from cmr_lib import project
+from cmr_lib.labels import Diagnosis
+from cmr_lib.simulate import motion
 from cmr_lib.simulate.anatomy import ANGLES, HeartShape, build_shape
-from cmr_lib.simulate.heart import HeartFrame, Layer, Rays, heart_layers, make_frame, make_rays
+from cmr_lib.simulate.heart import HeartFrame, Rays, make_frame, make_rays
 from cmr_lib.simulate.latents import Latents
+from cmr_lib.simulate.layers import Layer, heart_layers
 from cmr_lib.simulate.plane import Plane, Vector
 from cmr_lib.simulate.signal import Contrast, Signals, nulling_time, tissue_signals
 from cmr_lib.simulate.thorax import Thorax, build_thorax, thorax_layers
@@ -19,6 +23,10 @@ Image = Float32[np.ndarray, "rows cols"]
 Labels = UInt8[np.ndarray, "rows cols"]
 Values = Float32[np.ndarray, "*shape"]
 NOWHERE = np.zeros(3)
+TEXTURE_WAVES, TEXTURE_SHARE = (
+    10,
+    0.022,
+)  # no tissue is perfectly even: waves of brightness, one standard deviation each
 
 
 def default_contrast(heart_rate: float = 68.0) -> Contrast:
@@ -30,13 +38,15 @@ def default_contrast(heart_rate: float = 68.0) -> Contrast:
 class Phantom:
     """A heart and its chest. `truth` (a dict of numbers, as in truth.csv) is measured from the labels on first use."""
 
-    def __init__(self, latents: Latents, phases: int = 10) -> None:
-        if phases < 4:
-            raise ValueError(f"phases must be at least 4, got {phases}.")
+    def __init__(self, latents: Latents) -> None:
         self.latents = latents
-        self.phases = phases
         self.shape: HeartShape = build_shape(latents)
         self.thorax: Thorax = build_thorax(latents)
+        random = project.rng(latents.shape_seed, "texture")
+        way = random.normal(size=(TEXTURE_WAVES, 3))
+        way /= np.linalg.norm(way, axis=1, keepdims=True)
+        self._waves = (2 * np.pi * way / random.uniform(9, 45, (TEXTURE_WAVES, 1))).astype(np.float32)  # per mm
+        self._starts = random.uniform(0, 2 * np.pi, TEXTURE_WAVES).astype(np.float32)
         self._frames: dict[float, HeartFrame] = {}
 
     @cached_property
@@ -48,9 +58,13 @@ class Phantom:
 
     @property
     def systole(self) -> float:
-        """The acquired phase at which the ventricle is smallest."""
-        acquired = np.arange(self.phases) / self.phases
-        return float(max(acquired, key=lambda phase: self.frame(float(phase)).emptied))
+        """The phase at which the ventricle is smallest; an acquired frame only comes near it."""
+        return motion.end_systole(self.shape.beat)
+
+    def signals(self, sequence: Sequence, contrast: Contrast) -> Signals:
+        """Brightness of every tissue in this patient (`signal.tissue_signals`)."""
+        amyloid = self.latents.disease.diagnosis is Diagnosis.AMY and self.latents.disease.lge_pattern != "none"
+        return tissue_signals(sequence, contrast, amyloid=amyloid)
 
     def frame(self, phase: float) -> HeartFrame:
         """The heart solved at a phase of RR (kept: a study asks for the same phases again and again)."""
@@ -58,6 +72,18 @@ class Phantom:
         if key not in self._frames:
             self._frames[key] = make_frame(self.shape, self.latents.targets, key)
         return self._frames[key]
+
+    def texture(self, plane: Plane, offset_mm: Vector = NOWHERE) -> Image:
+        """Unevenness of the tissues' brightness over a plane (rows, cols), about 1; fixed to the patient."""
+        total = np.zeros((plane.rows, plane.cols), dtype=np.float32)
+        for wave, start in zip(self._waves, self._starts, strict=True):
+            along = plane.spacing_mm * (plane.row_dir @ wave) * np.arange(plane.cols)
+            down = (
+                plane.spacing_mm * (plane.col_dir @ wave) * np.arange(plane.rows) + (plane.origin_mm - offset_mm) @ wave
+            )
+            # the real part of a product is cheaper than a cosine a pixel
+            total += np.outer(np.exp(1j * (down + start)), np.exp(1j * along)).real.astype(np.float32)
+        return 1 + np.float32(TEXTURE_SHARE * np.sqrt(2)) * total
 
     def rays(self, plane: Plane, offset_mm: Vector = NOWHERE) -> Rays:
         """The plane's pixels in the heart frame; `offset_mm` is how far the heart has moved under the plane."""
@@ -95,13 +121,13 @@ class Phantom:
         contrast: Contrast | None = None,
         samples: int = 3,
     ) -> Image:
-        """A noiseless picture (rows, cols) on a plane: the mean of `samples` thin slices over the thickness.
+        """A noiseless picture (rows, cols) on a plane: `samples` thin slices over the thickness.
 
-        Left-ventricular blood is about 1 in a cine, scar is about 1 in late enhancement. Raises ValueError for
-        another sequence or fewer than one sample.
+        Left-ventricular blood is about 1 in a cine; late enhancement is a magnitude in which scar is about 1. Raises
+        ValueError for another sequence or fewer than one sample.
         """
-        signals = tissue_signals(sequence, contrast or default_contrast(self.latents.heart_rate))
-        return SliceRenderer(self, plane, samples).image(phase, signals, sequence is Sequence.LGE)
+        signals = self.signals(sequence, contrast or default_contrast(self.latents.heart_rate))
+        return np.abs(SliceRenderer(self, plane, samples).image(phase, signals, sequence is Sequence.LGE))
 
 
 def paint(image: Image, layers: list[Layer], signals: Signals, spacing_mm: float) -> Image:
@@ -129,7 +155,11 @@ class SliceRenderer:
             raise ValueError(f"samples must be at least 1, got {samples}.")
         self.phantom, self.plane, self.offset = phantom, plane, offset_mm
         steps = ((np.arange(samples) + 0.5) / samples - 0.5) * plane.thickness_mm
+        # A selective pulse excites the middle of a slice more than its edges.
+        profile = np.cos(np.pi * (np.arange(samples) + 0.5 - samples / 2) / (samples + 1))
+        self.weights = (profile / profile.sum()).astype(np.float32)
         self.thin = [plane.shifted(float(step)) for step in steps]
+        self.texture = phantom.texture(plane, offset_mm)
         self._chests: dict[bytes, list[Image]] = {}
         self.box = self._heart_box()
         self.rays = [phantom.rays(thin.cropped(*self.box), offset_mm) for thin in self.thin]
@@ -159,12 +189,13 @@ class SliceRenderer:
         return self._chests[key]
 
     def image(self, phase: float, signals: Signals, scar: bool) -> Image:
-        """The slice at a phase of RR (rows, cols): the mean of its thin slices."""
+        """The slice at a phase of RR (rows, cols): its thin slices, weighted by the slice profile."""
         total = np.zeros((self.plane.rows, self.plane.cols), dtype=np.float32)
         frame = self.phantom.frame(phase)
-        for chest, rays in zip(self._chest(signals), self.rays, strict=True):
+        for chest, rays, weight in zip(self._chest(signals), self.rays, self.weights, strict=True):
             image = chest.copy()
             heart = list(heart_layers(frame, rays, scar))
             image[self.box] = paint(image[self.box].copy(), heart, signals, self.plane.spacing_mm)
+            image *= weight
             total += image
-        return total / np.float32(len(self.thin))
+        return total * self.texture

@@ -9,45 +9,59 @@ from cmr_lib.simulate.anatomy import TISSUES
 from cmr_lib.types import Sequence
 
 Signals = Float32[np.ndarray, "#tissues"]
+Values = Float32[np.ndarray, "*shape"]
+Number = float | int
 
-# T1 ms, T2 ms at 1.5 T, proton density, and T1 ms ten minutes after gadolinium. Native values: myocardium 1000/50,
-# blood 1500/200 (oxygenated 250, venous 120), fat 300/60, liver 580/45, muscle 1000/35 and lung of low density as
-# collected in the design notes (section 6); after contrast: remote muscle about 430, scar 270, blood 340.
-RELAXATION: dict[TISSUES, tuple[float, float, float, float]] = {
-    TISSUES.AIR: (1000, 50, 0.0, 1000),
-    TISSUES.LUNG: (1200, 40, 0.12, 700),
-    TISSUES.FAT: (300, 60, 0.85, 235),
-    TISSUES.MUSCLE: (1000, 35, 0.85, 520),
-    TISSUES.LIVER: (580, 45, 0.8, 330),
-    TISSUES.BONE: (420, 50, 0.5, 320),
-    TISSUES.STOMACH: (900, 70, 0.75, 500),
-    TISSUES.VESSEL: (1500, 200, 0.95, 340),
-    TISSUES.PERICARDIUM: (1000, 20, 0.3, 700),
-    TISSUES.EPICARDIAL_FAT: (300, 60, 0.85, 235),
-    TISSUES.ATRIAL_WALL: (1000, 48, 0.9, 420),
-    TISSUES.LEFT_ATRIUM: (1500, 240, 0.95, 340),
-    TISSUES.RIGHT_ATRIUM: (1500, 190, 0.95, 340),
-    TISSUES.AORTA: (1500, 240, 0.95, 340),
-    TISSUES.PULMONARY_ARTERY: (1500, 190, 0.95, 340),
-    TISSUES.RV_WALL: (1000, 48, 0.9, 420),
-    TISSUES.RV_BLOOD: (1500, 190, 0.95, 340),
-    TISSUES.LV_WALL: (1000, 48, 0.9, 430),
-    TISSUES.LV_BLOOD: (1500, 230, 0.95, 340),
-    TISSUES.PAPILLARY: (1000, 48, 0.9, 430),
-    TISSUES.SCAR: (1000, 48, 0.9, 262),
-    TISSUES.VALVE: (1000, 30, 0.6, 420),
+
+@dataclass(frozen=True)
+class Relaxation:
+    """One tissue: T1, T2 (ms) at 1.5 T and at 3 T, proton density (water 1), T1 (ms) ten minutes after gadolinium."""
+
+    t1_15: Number
+    t2_15: Number
+    t1_3: Number
+    t2_3: Number
+    density: Number
+    t1_late: Number
+
+
+def _blood(t2_15: Number, t2_3: Number) -> Relaxation:
+    return Relaxation(1500, t2_15, 1800, t2_3, 0.95, 340)
+
+
+MUSCLE = Relaxation(1000, 48, 1150, 43, 0.9, 430)
+OXYGENATED, VENOUS = _blood(240, 180), _blood(190, 130)
+RELAXATION: dict[TISSUES, Relaxation] = {
+    TISSUES.AIR: Relaxation(1000, 50, 1000, 50, 0.0, 1000),
+    TISSUES.LUNG: Relaxation(1200, 40, 1300, 30, 0.12, 700),
+    TISSUES.FAT: Relaxation(300, 60, 370, 55, 0.85, 235),
+    TISSUES.MUSCLE: Relaxation(1000, 35, 1400, 32, 0.85, 520),
+    TISSUES.LIVER: Relaxation(580, 45, 800, 36, 0.8, 330),
+    TISSUES.BONE: Relaxation(420, 50, 480, 45, 0.5, 320),
+    TISSUES.STOMACH: Relaxation(900, 70, 1100, 60, 0.75, 500),
+    TISSUES.VESSEL: VENOUS,
+    TISSUES.PERICARDIUM: Relaxation(1000, 20, 1150, 18, 0.3, 700),
+    TISSUES.EPICARDIAL_FAT: Relaxation(300, 60, 370, 55, 0.85, 235),
+    TISSUES.ATRIAL_WALL: MUSCLE,
+    TISSUES.LEFT_ATRIUM: OXYGENATED,
+    TISSUES.RIGHT_ATRIUM: VENOUS,
+    TISSUES.AORTA: OXYGENATED,
+    TISSUES.PULMONARY_ARTERY: VENOUS,
+    TISSUES.RV_WALL: MUSCLE,
+    TISSUES.RV_BLOOD: VENOUS,
+    TISSUES.LV_WALL: MUSCLE,
+    TISSUES.LV_BLOOD: OXYGENATED,
+    TISSUES.PAPILLARY: MUSCLE,
+    TISSUES.SCAR: Relaxation(1000, 48, 1150, 43, 0.9, 262),  # native like muscle: a cine does not show it
+    TISSUES.VALVE: Relaxation(1000, 30, 1150, 27, 0.6, 420),
+    TISSUES.FLUID: Relaxation(2800, 600, 3000, 450, 1.0, 2400),
+    TISSUES.THROMBUS: Relaxation(1150, 60, 1300, 55, 0.85, 1050),
 }
-ORDER = tuple(TISSUES)
-BLOOD = (
-    TISSUES.VESSEL,
-    TISSUES.LEFT_ATRIUM,
-    TISSUES.RIGHT_ATRIUM,
-    TISSUES.AORTA,
-    TISSUES.PULMONARY_ARTERY,
-    TISSUES.RV_BLOOD,
-    TISSUES.LV_BLOOD,
+BLOOD = tuple(tissue for tissue, values in RELAXATION.items() if values in (OXYGENATED, VENOUS))
+# In amyloidosis the whole muscle holds gadolinium and little is left in the blood: it nulls first or with the muscle.
+AMYLOID_LATE = {tissue: 355.0 for tissue, values in RELAXATION.items() if values is MUSCLE} | dict.fromkeys(
+    BLOOD, 425.0
 )
-T1_GAIN_3T, T2_LOSS_3T = 1.15, 0.9  # relaxation at 3 T relative to 1.5 T, about
 
 
 @dataclass(frozen=True)
@@ -71,10 +85,28 @@ def bssfp(t1: Signals, t2: Signals, density: Signals, contrast: Contrast) -> Sig
     return (density * steady * np.exp(-contrast.echo_ms / t2)).astype(np.float32)
 
 
+def off_resonance(shift_hz: Values, contrast: Contrast) -> Values:
+    """Balanced SSFP of heart muscle off resonance, relative to on resonance: dark bands, 1/TR apart.
+
+    |Mxy| ∝ √(1 + E2² - 2 E2 cos β) / ((1 - E1 cos α)(1 - E2 cos β) - E2 (E1 - cos α)(E2 - cos β)) with β = 2π TR Δf + π
+    for alternating pulses (Freeman and Hill 1971, doi 10.1016/0022-2364(71)90023-3).
+    """
+    muscle, high = MUSCLE, contrast.field_t > 2
+    e1 = np.exp(-contrast.repetition_ms / (muscle.t1_3 if high else muscle.t1_15))
+    e2 = np.exp(-contrast.repetition_ms / (muscle.t2_3 if high else muscle.t2_15))
+    flip = np.cos(np.deg2rad(contrast.flip_deg))
+
+    def profile(hertz: Values | float) -> Values | float:
+        turn = np.cos(2e-3 * np.pi * contrast.repetition_ms * hertz + np.pi)
+        return np.sqrt(1 + e2**2 - 2 * e2 * turn) / ((1 - e1 * flip) * (1 - e2 * turn) - e2 * (e1 - flip) * (e2 - turn))
+
+    return np.asarray(profile(shift_hz) / profile(0.0), dtype=np.float32)
+
+
 def inversion_recovery(t1: Signals, density: Signals, contrast: Contrast) -> Signals:
-    """Magnitude after an inversion once a beat: M0 |1 - 2 exp(-TI/T1) + exp(-RR/T1)|."""
+    """Signed signal after an inversion once a beat: M0 (1 - 2 exp(-TI/T1) + exp(-RR/T1)); its size is the magnitude."""
     recovered = 1 - 2 * np.exp(-contrast.inversion_ms / t1) + np.exp(-contrast.rr_ms / t1)
-    return (density * np.abs(recovered)).astype(np.float32)
+    return (density * recovered).astype(np.float32)
 
 
 def nulling_time(t1: float, rr_ms: float) -> float:
@@ -82,19 +114,27 @@ def nulling_time(t1: float, rr_ms: float) -> float:
     return float(t1 * np.log(2 / (1 + np.exp(-rr_ms / t1))))
 
 
-def tissue_signals(sequence: Sequence, contrast: Contrast) -> Signals:
+def _column(name: str) -> Signals:
+    """One property of every tissue, indexed by its TISSUES value."""
+    return np.array([getattr(RELAXATION[tissue], name) for tissue in TISSUES], dtype=np.float32)
+
+
+def tissue_signals(sequence: Sequence, contrast: Contrast, *, amyloid: bool = False) -> Signals:
     """The brightness of every tissue, indexed by its TISSUES value; left-ventricular blood is 1 in a cine, scar in LGE.
 
-    Raises ValueError for a sequence that the phantom cannot make.
+    LGE is signed: muscle at its null is 0, what has not recovered is negative. Raises ValueError for a sequence that
+    the phantom cannot make.
     """
-    table = np.array([RELAXATION[tissue] for tissue in ORDER], dtype=np.float32).T
-    t1, t2, density, enhanced = table
+    density = _column("density")
     if sequence is Sequence.CINE:
-        high = contrast.field_t > 2
-        signals = bssfp(t1 * (T1_GAIN_3T if high else 1), t2 * (T2_LOSS_3T if high else 1), density, contrast)
+        field = "3" if contrast.field_t > 2 else "15"
+        signals = bssfp(_column(f"t1_{field}"), _column(f"t2_{field}"), density, contrast)
         signals[list(BLOOD)] *= np.float32(contrast.inflow)
         return signals / signals[TISSUES.LV_BLOOD]
     if sequence is Sequence.LGE:
-        signals = inversion_recovery(enhanced, density, contrast)
+        late = _column("t1_late")
+        if amyloid:
+            late[list(AMYLOID_LATE)] = np.array(list(AMYLOID_LATE.values()), dtype=np.float32)
+        signals = inversion_recovery(late, density, contrast)
         return signals / signals[TISSUES.SCAR]
     raise ValueError(f"The phantom renders {Sequence.CINE.value} and {Sequence.LGE.value}, not {sequence.value}.")

@@ -1,11 +1,13 @@
 """What the rasterised heart really measures: disc summation of label images, as a reader would do it, but exactly."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from cmr_lib import labels
+from cmr_lib.simulate import motion
 from cmr_lib.simulate.anatomy import MUSCLE_OF_LV, TISSUES
 from cmr_lib.simulate.plane import Plane
 
@@ -55,6 +57,23 @@ def volumes_ml(
     }
 
 
+def stack_volume_ml(phantom: "Phantom", planes: Sequence[Plane], phase: float, thin: int = 5) -> float:
+    """Volume of the left cavity by disc summation over an imaged stack, mL: what a perfect reader of it would get.
+
+    `planes` are parallel and in order. A pixel counts as far as the slice's thickness lies in blood (mean of `thin`
+    sections), which is how brightness shows it; gaps between slices are bridged by the pitch.
+    """
+    first, second = planes[0], planes[1]
+    pitch = abs(float((second.origin_mm - first.origin_mm) @ first.normal))
+    steps = ((np.arange(thin) + 0.5) / thin - 0.5) * min(pitch, first.thickness_mm)
+    pixels = sum(
+        int((phantom.heart_labels(plane.shifted(float(step)), phase) == TISSUES.LV_BLOOD).sum())
+        for plane in planes
+        for step in steps
+    )
+    return pixels / thin * pitch * first.spacing_mm**2 / 1000
+
+
 def wall_profile_mm(phantom: "Phantom", phase: float = 0.0) -> Float[np.ndarray, "levels angles"]:
     """Wall thickness along 48 rays at 8 levels of the ventricle, counted on labels in steps of 0.25 mm.
 
@@ -79,6 +98,17 @@ def _smoothed(profile: Float[np.ndarray, "levels angles"]) -> Float[np.ndarray, 
     return (np.roll(profile, 1, axis=1) + profile + np.roll(profile, -1, axis=1)) / 3
 
 
+def timing_of(phantom: "Phantom") -> dict[str, float]:
+    """What the order of frames tells: half filling after end-systole, the lateral wall's delay behind the septum."""
+    beat, rr_ms = phantom.shape.beat, 60000 / phantom.latents.heart_rate
+    share = motion.half_filling_share(beat)
+    return {
+        "half_filling_share": share,
+        "half_filling_ms": share * rr_ms,
+        "septal_delay_ms": motion.septal_delay_share(beat) * rr_ms,
+    }
+
+
 def measure(phantom: "Phantom") -> dict[str, Any]:
     """Everything of truth.csv that the images can show, by the cut-points of `labels` on the true numbers."""
     person, disease = phantom.latents.person, phantom.latents.disease
@@ -94,6 +124,9 @@ def measure(phantom: "Phantom") -> dict[str, Any]:
         "wall_mm": float(_smoothed(wall_profile_mm(phantom)).max()),
         "lvedvi": diastole["lv"] / bsa,
         "rvedvi": diastole["rv"] / bsa,
+        "aorta_mm": phantom.shape.aorta,
+        "effusion_mm": phantom.shape.effusion,
+        **timing_of(phantom),
     }
     findings = {
         "lv_dysfunction": numbers["lvef"] < labels.LVEF_CUTS[-1],
@@ -103,6 +136,9 @@ def measure(phantom: "Phantom") -> dict[str, Any]:
         "lv_hypertrophy": numbers["wall_mm"] >= labels.WALL_CUTS[person.sex][0],
         "lge": disease.lge_pattern != "none",
         "wall_motion_abnormality": bool(disease.weak_segments),
+        "aortic_dilation": numbers["aorta_mm"] >= labels.AORTA_CUTS[person.sex][0],
+        "effusion": numbers["effusion_mm"] >= labels.EFFUSION_CUTS[0],
+        "thrombus": disease.thrombus,
     }
     return {
         **numbers,
