@@ -1,5 +1,6 @@
-"""One study before any image exists: body, disease, target sizes and timing, drawn so that no single number tells
-the diagnosis. The ranges are those of `ranges`, the regional patterns those of `diseases`.
+"""One study before any image exists: body, disease, target sizes and timing; no single number tells the diagnosis.
+
+The ranges are those of `ranges`, the regional patterns those of `diseases`.
 """
 
 from dataclasses import dataclass, replace

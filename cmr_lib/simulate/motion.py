@@ -85,7 +85,7 @@ def emptying(phase: Values, beat: Beat) -> Values:
 
 
 def wall_lead(phase: float, beat: Beat) -> float:
-    """What the contraction of the septum is multiplied by, less 1, at a phase; that of the lateral wall gets its negative."""
+    """By which share the septum contracts more at a phase than it would with the others; the lateral wall, less."""
     emptied = float(emptying(np.asarray(phase), beat))
     share = (emptied - LOW) / (HIGH - LOW)
     if not 0 < share < 1:

@@ -28,7 +28,7 @@ def bands(plane: Plane, heart_mm: Vector, exam: Exam) -> Float32[np.ndarray, "ro
     """Darkening of a balanced cine by a badly shimmed field: a slope through the chest and a bump at heart and lung."""
     x, y, z = plane.points(heart_mm, np.eye(3))
     bump = np.exp(-((x - 45) ** 2 + (y + 30) ** 2 + z**2) / np.float32(45.0**2))
-    hertz = exam.field_t * (np.float32(0.35) * x + np.float32(0.25) * z + 70 * bump)
+    hertz = exam.field_t * (np.float32(0.2) * x + np.float32(0.15) * z + 75 * bump)
     return off_resonance(hertz.astype(np.float32), exam.cine)
 
 

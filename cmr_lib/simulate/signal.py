@@ -92,19 +92,22 @@ def off_resonance(shift_hz: Values, contrast: Contrast) -> Values:
     for alternating pulses (Freeman and Hill 1971, doi 10.1016/0022-2364(71)90023-3).
     """
     muscle, high = MUSCLE, contrast.field_t > 2
-    e1 = np.exp(-contrast.repetition_ms / (muscle.t1_3 if high else muscle.t1_15))
-    e2 = np.exp(-contrast.repetition_ms / (muscle.t2_3 if high else muscle.t2_15))
-    flip = np.cos(np.deg2rad(contrast.flip_deg))
+    e1 = np.float32(np.exp(-contrast.repetition_ms / (muscle.t1_3 if high else muscle.t1_15)))
+    e2 = np.float32(np.exp(-contrast.repetition_ms / (muscle.t2_3 if high else muscle.t2_15)))
+    flip = np.float32(np.cos(np.deg2rad(contrast.flip_deg)))
 
-    def profile(hertz: Values | float) -> Values | float:
-        turn = np.cos(2e-3 * np.pi * contrast.repetition_ms * hertz + np.pi)
+    def profile(turn: Values) -> Values:
         return np.sqrt(1 + e2**2 - 2 * e2 * turn) / ((1 - e1 * flip) * (1 - e2 * turn) - e2 * (e1 - flip) * (e2 - turn))
 
-    return np.asarray(profile(shift_hz) / profile(0.0), dtype=np.float32)
+    turns = np.cos(np.float32(2e-3 * np.pi * contrast.repetition_ms) * shift_hz + np.float32(np.pi))
+    return (profile(turns) / profile(np.float32([-1.0]))).astype(np.float32)
 
 
 def inversion_recovery(t1: Signals, density: Signals, contrast: Contrast) -> Signals:
-    """Signed signal after an inversion once a beat: M0 (1 - 2 exp(-TI/T1) + exp(-RR/T1)); its size is the magnitude."""
+    """Signed signal after an inversion once a beat: M0 (1 - 2 exp(-TI/T1) + exp(-RR/T1)); its size is the magnitude.
+
+    The read-out is taken to use up the magnetisation, so that each beat starts from nothing.
+    """
     recovered = 1 - 2 * np.exp(-contrast.inversion_ms / t1) + np.exp(-contrast.rr_ms / t1)
     return (density * recovered).astype(np.float32)
 
