@@ -127,6 +127,18 @@ def sha256_file(path: Path | str) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def code_digest(patterns: Iterable[str], *versions: str) -> str:
+    """SHA-256 of the sources below cmr_lib that match glob patterns, and of the versions that they run with.
+
+    A run that goes on where another stopped asks for the same digest: other code may draw other numbers.
+    """
+    root = Path(__file__).resolve().parent
+    digest = hashlib.sha256("\0".join(versions).encode())
+    for path in sorted({file for pattern in patterns for file in root.glob(pattern)}):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def write_manifest(folder: Path | str) -> Path:
     """Write SHA256SUMS over every other file below `folder` (the format of `sha256sum -c`)."""
     folder = Path(folder)

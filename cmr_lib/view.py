@@ -10,7 +10,7 @@ import base64
 import html
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -120,6 +120,30 @@ def cine_player(cines: Cines, scale: int = 3, ms_per_frame: int = 60, caption: s
     widgets.jslink((play, "value"), (slider, "value"))
     slider.observe(lambda change: setattr(image, "value", pictures[change["new"]]), names="value")
     return widgets.VBox([image, widgets.HBox([play, slider]), widgets.Label(caption)])
+
+
+def sliders(draw: Callable[..., Cines], ranges: Mapping[str, tuple[float, float, float]], scale: int = 2) -> Any:
+    """A cine that is drawn anew when a slider moves; in an executed copy, the animation at the starting values.
+
+    `ranges` names the arguments of `draw`, each with lowest, highest and starting value.
+    """
+    start = {name: first for name, (_, _, first) in ranges.items()}
+    if os.environ.get(RUN_VARIABLE):
+        return cine_webp(draw(**start), scale, caption=", ".join(f"{name} {value:g}" for name, value in start.items()))
+    import ipywidgets as widgets
+
+    knobs = {
+        name: widgets.FloatSlider(first, min=low, max=high, description=name, continuous_update=False)
+        for name, (low, high, first) in ranges.items()
+    }
+    image = widgets.Image(value=webp_bytes(draw(**start), scale), format="webp")
+
+    def redraw(_: Any) -> None:
+        image.value = webp_bytes(draw(**{name: knob.value for name, knob in knobs.items()}), scale)
+
+    for knob in knobs.values():
+        knob.observe(redraw, names="value")
+    return widgets.VBox([*knobs.values(), image])
 
 
 def report_card(report: Report | str, title: str = "", facts: Mapping[str, Any] | None = None) -> HTML:

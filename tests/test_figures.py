@@ -10,7 +10,9 @@ from matplotlib import pyplot as plt
 from cmr_lib.evaluation import classification as probes
 from cmr_lib.evaluation import results as summary
 from cmr_lib.evaluation import retrieval as search
-from cmr_lib.figures import classification, clips, hospital, maps, results, retrieval, style, training
+from cmr_lib.figures import classification, clips, hospital, maps, phantom, results, retrieval, style, training
+from cmr_lib.simulate.checks import Crossing
+from cmr_lib.simulate.surfaces import Surface
 
 RNG = np.random.default_rng(0)
 CODES = [str(code) for code in style.DIAGNOSIS]
@@ -19,6 +21,8 @@ TRUTH = pd.DataFrame(
         "diagnosis": np.repeat(CODES, 6),
         "lvef": RNG.normal(50, 12, 48),
         "lvedvi": RNG.normal(90, 20, 48),
+        "wall_mm": RNG.normal(11, 3, 48),
+        "rvedvi": RNG.normal(85, 15, 48),
     }
 )
 IMAGE = RNG.random((20, 20))
@@ -84,10 +88,18 @@ OURS = pd.DataFrame(
 )
 SCORES = pd.DataFrame({"entropy": RNG.random(9), "centre_share": RNG.random(9)})
 CONFUSION = pd.DataFrame([[5, 1], [0, 0]], index=["NOR", "DCM"], columns=["NOR", "DCM"])
+LINE = (np.arange(40.0).reshape(20, 2) / 3, RNG.random(20))
+IMAGE32 = IMAGE.astype(np.float32)
+CROSSING = Crossing((IMAGE32, IMAGE32), (LINE[0], LINE[0]), (LINE[1], LINE[1] + 0.1 * RNG.random(20)))
+SHEETS = [Surface(name, *(RNG.random((5, 6)) for _ in range(3))) for name in phantom.COLOURS]
+CURVES = {"fast": RNG.random(30), "slow": RNG.random(30)}
 
 FIGURES = {
     "montage": lambda: hospital.phantom_montage({"NOR": {"SAX ED": IMAGE, "LGE": IMAGE}, "DCM": {"LGE": IMAGE}}),
     "cohort": lambda: hospital.cohort_overview(TRUTH),
+    "heart": lambda: phantom.heart_3d({"end-diastole": SHEETS, "end-systole": SHEETS}),
+    "crossing": lambda: phantom.crossing_planes(CROSSING, "four chambers"),
+    "order": lambda: phantom.order_of_frames(np.linspace(0, 1, 30), CURVES, CURVES),
     "ef_check": lambda: hospital.ef_check(TRUTH["lvef"].to_numpy(), TRUTH["lvef"].to_numpy() + 1),
     "contact_sheet": lambda: clips.contact_sheet({"sax": CLIP, "lge": CLIP[:1]}),
     "counts": lambda: clips.counts(CLIP_ROWS),
@@ -146,6 +158,12 @@ def test_numbers_stand_beside_their_n(name):
 @pytest.mark.parametrize("name", ["recall", "auroc", "history", "results"])
 def test_the_chance_level_is_drawn(name):
     assert any("chance" in text for text in words_of(FIGURES[name]()))
+
+
+def test_a_real_image_beside_the_phantom_is_never_called_synthetic_alone():
+    said = words_of(phantom.beside_real(IMAGE, RNG.random((30, 24))))
+    assert "not committed: real image" in said
+    assert {"phantom", "real"} <= set(said)
 
 
 def test_the_note_can_name_other_data():

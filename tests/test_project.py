@@ -99,6 +99,12 @@ def test_arrays_are_written_without_pickles(tmp_path):
         project.write_array(tmp_path / "b.npy", np.array([{}], dtype=object))
 
 
+def test_code_digest_changes_with_the_sources_and_the_versions_and_with_nothing_else():
+    digest = project.code_digest(["simulate/*.py", "labels.py"], "numpy 2")
+    assert digest == project.code_digest(["labels.py", "simulate/*.py", "labels.py"], "numpy 2")
+    assert len({digest, project.code_digest(["labels.py"], "numpy 2"), project.code_digest(["labels.py"])}) == 3
+
+
 def test_manifest_finds_a_flipped_byte_and_a_missing_file(tmp_path):
     (tmp_path / "sub").mkdir()
     for name in ("a.bin", "sub/b.bin", "c.bin"):

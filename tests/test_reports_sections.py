@@ -59,6 +59,12 @@ def test_a_section_named_twice_is_joined():
     assert split_sections("FINDINGS: a 1\nIMPRESSION: b\nFINDINGS: c 2").findings == "a 1\nc 2"
 
 
+@pytest.mark.parametrize("signed", ["Reported by", "ELECTRONICALLY SIGNED BY", "Signed by", "Dictated by"])
+def test_a_signature_is_no_impression_and_an_addendum_is(signed):
+    report = split_sections(f"FINDINGS: a\n\nIMPRESSION: b\n\n{signed}: Dr Zormek\n\nADDENDUM: c")
+    assert (report.findings, report.impression, report.technique) == ("a", "b\nc", "Dr Zormek")
+
+
 def test_an_empty_text_is_an_empty_report():
     report = split_sections("")
     assert (report.findings, report.impression, report.indication, report.technique) == ("", "", "", "")

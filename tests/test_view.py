@@ -101,6 +101,23 @@ def test_the_slider_changes_the_picture_in_a_live_kernel(beating, monkeypatch):
     assert (play.max, slider.max) == (8, 8)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # ipywidgets without a running kernel
+def test_a_slider_draws_the_heart_anew(monkeypatch):
+    monkeypatch.delenv(view.RUN_VARIABLE, raising=False)
+    bench = view.sliders(lambda lvef: np.full((2, 8, 8), round(lvef), dtype=np.uint8), {"lvef": (10.0, 80.0, 60.0)})
+    knob, image = bench.children
+    first = image.value
+    knob.value = 20.0
+    assert image.value != first
+    assert (knob.min, knob.max) == (10.0, 80.0)
+
+
+def test_sliders_fall_back_to_the_animation_in_a_run(monkeypatch):
+    monkeypatch.setenv(view.RUN_VARIABLE, "1")
+    shown = view.sliders(lambda lvef: np.full((2, 8, 8), round(lvef), dtype=np.uint8), {"lvef": (10.0, 80.0, 60.0)})
+    assert "lvef 60" in shown.data
+
+
 def test_a_report_card_escapes_every_text():
     card = view.report_card(Report("<script>x</script>", "A & B", indication=" "), "<T>", {"<k>": "<v>"}).data
     assert "<script>" not in card

@@ -13,7 +13,10 @@ from cmr_lib.types import Reject
 
 MAX_REPORT_CHARS = 100_000
 WORD_LABELS = ("diagnosis", "sex", "lge_pattern", "territory")
-NUMBER_LABELS = ("lvef", "lvedv_ml", "lvesv_ml", "lv_mass_g", "rvef", "rvedv_ml", "wall_mm", "lvedvi", "rvedvi")
+NUMBER_LABELS = (
+    *("lvef", "lvedv_ml", "lvesv_ml", "lv_mass_g", "rvef", "rvedv_ml", "wall_mm", "lvedvi", "rvedvi", "aorta_mm"),
+    *("effusion_mm", "half_filling_share", "septal_delay_ms", "silent"),
+)
 LABELS = ("diagnosis", "sex", *NUMBER_LABELS, *labels.FINDINGS, "lge_pattern", "territory")  # the allow-list
 SIMULATED_COLUMNS = params.ReportColumns(patient="patient_id", accession="accession", text="report")
 

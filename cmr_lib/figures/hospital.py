@@ -34,13 +34,14 @@ def phantom_montage(images: Mapping[str, Mapping[str, Num[np.ndarray, "_ _"]]], 
 
 
 def cohort_overview(truth: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
-    """LVEF and LVEDVi by diagnosis: a dot a study, the median as a bar. Columns: diagnosis, lvef, lvedvi."""
+    """Four numbers (lvef, lvedvi, wall_mm, rvedvi) by diagnosis: a dot a study, the median as a bar."""
     codes = [code for code in labels.DIAGNOSES if (truth["diagnosis"] == code).any()]
-    fig, axes = style.canvas(1, 2, width=style.PAGE, height=0.6 + 0.27 * len(codes), note=note, sharey=True)
-    _strips(axes[0, 0], truth, codes, "lvef", "LVEF (%)")
-    _strips(axes[0, 1], truth, codes, "lvedvi", "LVEDV index (mL/m²)")
+    fig, axes = style.canvas(1, 4, width=style.PAGE, height=0.7 + 0.27 * len(codes), note=note, sharey=True)
+    columns = {"lvef": "LVEF (%)", "lvedvi": "LVEDV index (mL/m²)", "wall_mm": "thickest wall (mm)"}
+    for place, (column, label) in zip(axes[0], (columns | {"rvedvi": "RVEDV index (mL/m²)"}).items(), strict=True):
+        _strips(place, truth, codes, column, label)
     axes[0, 0].axvline(labels.LVEF_CUTS[2], color=style.GREY, linestyle=":", linewidth=1)
-    axes[0, 0].set_title(f"reduced below {labels.LVEF_CUTS[2]:g} % (dotted)", fontweight="normal")
+    axes[0, 0].set_title(f"dotted: {labels.LVEF_CUTS[2]:g} %", fontweight="normal")
     counts = truth["diagnosis"].value_counts()
     axes[0, 0].set_yticks(range(len(codes)), [f"{code} (n = {counts[code]})" for code in codes])
     axes[0, 0].invert_yaxis()

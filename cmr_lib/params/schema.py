@@ -109,6 +109,7 @@ class Simulate(_Strict):
     scanner: Scanner
     reader: Reader
     workers: Positive
+    real_image: str | None  # path of one real DICOM cine image to look at beside the phantom; never saved
 
     @model_validator(mode="after")
     def _shares_sum_to_one(self) -> Any:

@@ -15,12 +15,12 @@ HEADERS: dict[str, tuple[str, ...]] = {
     ),
     "technique": (
         "technique", "mr technique", "procedure", "protocol", "sequences", "technical details", "comparison",
-        "contrast", "examination",
+        "contrast", "examination", "reported by", "(?:electronically )?signed by", "dictated by",
     ),
     "findings": ("cardiac findings", "findings?", "results?", "report", "measurements?", "observations?"),
     "impression": (
         "impressions?", "conclusions?", "summary", "summary and conclusions?", "interpretation", "opinion",
-        "assessment", "final diagnosis", "diagnosis", "recommendations?",
+        "assessment", "final diagnosis", "diagnosis", "recommendations?", "addendum",
     ),
 }  # fmt: skip
 _SECTION = {pattern: section for section, patterns in HEADERS.items() for pattern in patterns}

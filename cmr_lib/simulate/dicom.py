@@ -1,44 +1,54 @@
-"""True DICOM: classic MR Image Storage objects, one file a frame, one zip a study.
+"""True DICOM: classic MR Image Storage objects, one file a frame.
 
-Only pydicom encodes. A series is encoded once with place-holders of fixed width, and each of its files is that text
-with the place-holders overwritten, which is some twenty times faster than encoding every file anew.
+Only pydicom encodes. An element is encoded once for all files that share it: those of the study, those of one kind of
+series, those of a series. What differs between the files of a series has place-holders of fixed width, and each file
+is the encoded text with the place-holders overwritten, some fifty times faster than encoding every file anew.
 """
 
-import datetime
 import hashlib
 import io
 import struct
-import zipfile
 from collections.abc import Mapping
 
 import numpy as np
 from jaxtyping import Float
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filewriter import dcmwrite
+from pydicom.filebase import DicomIO
+from pydicom.filewriter import write_data_element, write_file_meta_info
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from cmr_lib import project
-from cmr_lib.simulate.latents import Latents
+from cmr_lib.simulate.plan import Series
 from cmr_lib.simulate.protocol import Exam, Shot
-from cmr_lib.simulate.scanner import Stored
-from cmr_lib.types import Sequence
 
-ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 IMPLEMENTATION = "2.25.164052871365218379523471823458712340001"
-NOTE = "synthetic phantom: invented patient, no clinical data"
+PIXEL_DATA = 0x7FE00010
 # Place-holders of fixed width; DICOM pads text with trailing blanks anyway (PS3.5 6.2).
 HOLDERS = {
     "SOPInstanceUID": b"2.25.10000000000000000000000000000000000001",
     "InstanceNumber": b"000000000001",
     "TriggerTime": b"0000000000000001",
     "ImagePositionPatient": b"0000000000000001\\0000000000000002\\000000000000003",
+    "ImageOrientationPatient": b"\\".join(b"00000000001%d" % axis for axis in range(6)),
     "SliceLocation": b"0000000000000004",
     "TemporalPositionIdentifier": b"000000000002",
     "AcquisitionNumber": b"000000000003",
     "NominalInterval": b"000000000004",
     "AcquisitionTime": b"000000.000001",
 }
+GATED = ("TriggerTime", "NominalInterval")
+# ScanningSequence, SequenceVariant and SequenceName by kind of series (PS3.3 C.8.3.1).
+PULSES: dict[str, tuple[list[str], list[str], str]] = {
+    "cine": (["GR"], ["SK", "SS"], "tfi2d1_12"),
+    "lge": (["GR", "IR"], ["SK"], "tfl2d1_25"),
+    "psir": (["GR", "IR"], ["SK"], "tfl2d1_25"),
+    "localiser": (["GR"], ["SK", "SS"], "tfi2d1_90"),
+    "flow_magnitude": (["GR"], ["SP"], "fl2d1_v{venc:.0f}in"),
+    "flow_phase": (["GR"], ["SP"], "fl2d1_v{venc:.0f}in"),
+    "t1_map": (["GR"], ["SK", "SP"], "tfi2d1r2"),
+}
+Elements = dict[int, bytes]
+Scale = tuple[float, float, str]
 
 
 def uid(*where: int | str) -> str:
@@ -48,117 +58,103 @@ def uid(*where: int | str) -> str:
     return f"2.25.{10**37 + number % (9 * 10**37)}"
 
 
-def accession(patient: int, study: int) -> str:
-    """The accession number of a study: unique, and the name of its file."""
-    return f"A{patient:06d}{study:02d}"
-
-
-def patient_id(patient: int) -> str:
-    """The hospital number of an invented patient."""
-    return f"SYN{patient:06d}"
-
-
-def invented_name(seed: int, patient: int) -> str:
-    """A name that nobody bears, in DICOM's form."""
-    random = project.rng(seed, "name", patient)
-    syllables = ("zor", "mek", "til", "vash", "quon", "dree", "pliv", "xan", "olt", "bru", "nyx", "fep")
-    words = ["".join(random.choice(syllables, 2)) for _ in range(2)]
-    return f"{words[0].capitalize()}^{words[1].capitalize()}"
-
-
-def study_date(seed: int, latents: Latents) -> datetime.date:
-    """The invented day of a study; later studies of a patient lie later."""
-    first = int(project.rng(seed, "date", latents.patient).integers(0, 3000))
-    return datetime.date(2010, 1, 4) + datetime.timedelta(days=first + latents.days_after_first)
-
-
-def _decimal(value: float, width: int = 16) -> bytes:
-    """A decimal string of exactly `width` characters."""
-    return f"{value:.6f}"[:width].ljust(width).encode()
-
-
-def patient_dataset(seed: int, latents: Latents) -> Dataset:
-    """Patient and study attributes (PS3.3 C.7.1 and C.7.2)."""
-    person, day = latents.person, study_date(seed, latents)
-    ds = Dataset()
-    ds.SpecificCharacterSet = "ISO_IR 100"
-    ds.PatientName = invented_name(seed, latents.patient)
-    ds.PatientID = patient_id(latents.patient)
-    ds.PatientBirthDate = f"{day.year - person.age:04d}0101"
-    ds.PatientSex = person.sex
-    ds.PatientAge = f"{person.age:03d}Y"
-    ds.PatientSize = f"{person.height_cm / 100:.3f}"
-    ds.PatientWeight = f"{person.weight_kg:.1f}"
-    ds.StudyInstanceUID = uid(seed, "study", latents.patient, latents.study)
-    ds.FrameOfReferenceUID = uid(seed, "frame", latents.patient, latents.study)
-    ds.StudyID = str(latents.study)
-    ds.StudyDate = ds.SeriesDate = ds.AcquisitionDate = ds.ContentDate = day.strftime("%Y%m%d")
-    ds.StudyTime = ds.SeriesTime = ds.ContentTime = "101500"
-    ds.AccessionNumber = accession(latents.patient, latents.study)
-    ds.ReferringPhysicianName = ""
-    ds.StudyDescription = "MRI Heart with contrast"
-    ds.ImageComments = NOTE
-    ds.PositionReferenceIndicator = ""
-    ds.PatientPosition = "HFS"
-    return ds
-
-
-def series_dataset(study: Dataset, exam: Exam, shot: Shot, name: str, number: int, heart_rate: float) -> Dataset:
-    """Attributes that all files of a series share, with place-holders where they differ."""
-    vendor, late = exam.vendor, shot.sequence is Sequence.LGE
+# --- elements ---------------------------------------------------------------------------------------------------
+def add_pulse(ds: Dataset, exam: Exam, series: Series) -> None:
+    """How the images were made: MR image module (PS3.3 C.8.3.1) and contrast agent."""
+    late = series.kind in ("lge", "psir")
     contrast = exam.late if late else exam.cine
-    ds = Dataset()
-    ds.update(study)
-    ds.SOPClassUID = MRImageStorage
-    ds.Modality, ds.Manufacturer, ds.ManufacturerModelName = "MR", vendor.maker, exam.model
-    ds.InstitutionName = "Synthetic Hospital"
     ds.MagneticFieldStrength = f"{exam.field_t:g}"
-    ds.SeriesInstanceUID = uid(str(study.StudyInstanceUID), "series", number)
-    ds.SeriesNumber, ds.SeriesDescription, ds.ProtocolName = number, name, name
-    ds.ImageType = ["ORIGINAL", "PRIMARY", "M", "ND"] if vendor.code == "SIEMENS" else ["ORIGINAL", "PRIMARY", "OTHER"]
-    ds.ScanningSequence, ds.SequenceVariant = (["GR", "IR"], "SK") if late else ("GR", ["SK", "SS"])
-    ds.ScanOptions, ds.MRAcquisitionType, ds.SequenceName = "CG", "2D", "tfl2d" if late else "tfi2d"
+    ds.ImageType = list(exam.vendor.image_types[series.kind])
+    scanning, variant, name = PULSES[series.kind]
+    ds.ScanningSequence, ds.SequenceVariant = scanning, variant
+    ds.SequenceName, ds.MRAcquisitionType = name.format(venc=series.venc_cm_s), "2D"
+    ds.ScanOptions = "" if series.kind == "localiser" else "CG"
     ds.RepetitionTime, ds.EchoTime = f"{contrast.repetition_ms:.3f}", f"{contrast.echo_ms:.3f}"
     ds.FlipAngle, ds.EchoTrainLength, ds.NumberOfAverages = f"{contrast.flip_deg:.0f}", 1, 1
     if late:
         ds.InversionTime = f"{contrast.inversion_ms:.0f}"
         ds.ContrastBolusAgent = "synthetic gadolinium"
-    ds.HeartRate, ds.CardiacNumberOfImages = round(heart_rate), len(shot.phases)
-    ds.NumberOfTemporalPositions = len(shot.phases)
-    plane = shot.plane
-    ds.SliceThickness, ds.PixelSpacing = f"{plane.thickness_mm:g}", [f"{plane.spacing_mm:g}"] * 2
-    ds.ImageOrientationPatient = [f"{value:.9f}" for value in (*plane.row_dir, *plane.col_dir)]
+
+
+def add_pixel_description(ds: Dataset, exam: Exam, scale: Scale | None) -> None:
+    """Bits, sign, rescaling and a window."""
+    vendor = exam.vendor
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-    ds.Rows, ds.Columns, ds.BitsAllocated, ds.BitsStored = plane.rows, plane.cols, 16, vendor.bits_stored
-    ds.HighBit, ds.PixelRepresentation = vendor.bits_stored - 1, int(vendor.signed)
-    if vendor.slope != 1:
-        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = f"{vendor.slope:g}", f"{vendor.intercept:g}", "US"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, vendor.bits_stored, vendor.bits_stored - 1
+    ds.PixelRepresentation = int(vendor.signed)
+    if scale is not None:
+        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = f"{scale[0]:.10g}", f"{scale[1]:.10g}", scale[2]
     ds.WindowCenter, ds.WindowWidth = f"{vendor.top * 0.55:.0f}", f"{vendor.top * 1.2:.0f}"
-    for keyword in ("InstanceNumber", "TriggerTime", "SliceLocation", "AcquisitionNumber", "NominalInterval"):
-        setattr(ds, keyword, HOLDERS[keyword].decode())
-    ds.AcquisitionTime = HOLDERS["AcquisitionTime"].decode()
-    ds.SOPInstanceUID = HOLDERS["SOPInstanceUID"].decode()
-    ds.ImagePositionPatient = HOLDERS["ImagePositionPatient"].decode().split("\\")
-    if vendor.temporal_position:
-        ds.TemporalPositionIdentifier = HOLDERS["TemporalPositionIdentifier"].decode()
+
+
+def kind_dataset(exam: Exam, series: Series, scale: Scale | None) -> Dataset:
+    """Elements that all series of one kind and grid share, with place-holders for what differs by file."""
+    plane, phases = series.shots[0].plane, len(series.shots[0].phases)
+    ds = Dataset()
+    ds.SOPClassUID, ds.Modality = MRImageStorage, "MR"
+    add_pulse(ds, exam, series)
+    add_pixel_description(ds, exam, scale)
+    ds.SliceThickness, ds.PixelSpacing = f"{plane.thickness_mm:g}", [f"{plane.spacing_mm:g}"] * 2
+    ds.Rows, ds.Columns = plane.rows, plane.cols
+    absent = set(GATED) if series.kind == "localiser" else set()
+    if series.kind != "localiser":
+        ds.CardiacNumberOfImages, ds.NumberOfTemporalPositions = phases, phases
+    if not exam.vendor.temporal_position or series.kind == "localiser":
+        absent.add("TemporalPositionIdentifier")
+    for keyword in set(HOLDERS) - absent:
+        values = HOLDERS[keyword].decode().split("\\")
+        setattr(ds, keyword, values if len(values) > 1 else values[0])
     ds.PixelData = bytes(2 * plane.rows * plane.cols)
+    ds["PixelData"].VR = "OW"
     return ds
 
 
-class SeriesEncoder:
-    """Files of one series from one encoded template."""
+def series_dataset(study_uid: str, exam: Exam, series: Series, number: int, note: str) -> Dataset:
+    """Elements of one series. Where HeartRate is not written, the rate hides in the comment, as in real files."""
+    rr = series.shots[0].rr_ms
+    ds = Dataset()
+    ds.SeriesInstanceUID = uid(study_uid, "series", number)
+    ds.SeriesNumber, ds.SeriesDescription, ds.ProtocolName = number, series.name, series.name
+    if series.kind == "localiser":
+        return ds
+    if exam.vendor.heart_rate:
+        ds.HeartRate = round(60000 / rr)
+    else:
+        ds.ImageComments = f"{note}; RR {rr:.0f} +/- {8 + round(rr) % 30}; {4 + round(rr) % 7} heartbeats"
+    return ds
 
-    def __init__(self, template: Dataset) -> None:
-        template.file_meta = FileMetaDataset()
-        template.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        template.file_meta.MediaStorageSOPClassUID = template.SOPClassUID
-        template.file_meta.MediaStorageSOPInstanceUID = template.SOPInstanceUID
-        template.file_meta.ImplementationClassUID = IMPLEMENTATION
-        buffer = io.BytesIO()
-        dcmwrite(buffer, template, enforce_file_format=True)
-        data = buffer.getvalue()
-        self._head = data[: len(data) - len(template.PixelData)]
-        self._pixel_bytes = len(template.PixelData)
+
+def encoded(ds: Dataset) -> Elements:
+    """Every element of a data set as explicit little-endian bytes, by tag (PS3.5 7.1.2)."""
+    buffer, places = io.BytesIO(), []
+    writer = DicomIO(buffer)
+    writer.is_little_endian, writer.is_implicit_VR = True, False
+    for element in ds:
+        places.append((int(element.tag), buffer.tell()))
+        write_data_element(writer, element, ["latin_1"])
+    data, ends = buffer.getvalue(), [start for _, start in places[1:]] + [buffer.tell()]
+    return {tag: data[start:end] for (tag, start), end in zip(places, ends, strict=True)}
+
+
+def file_meta(sop_class: str, sop_instance: str, syntax: str = ExplicitVRLittleEndian) -> FileMetaDataset:
+    """The file meta information group (PS3.10 7.1)."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID, meta.ImplementationClassUID = syntax, IMPLEMENTATION
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, sop_instance
+    return meta
+
+
+# --- files ------------------------------------------------------------------------------------------------------
+class SeriesEncoder:
+    """Files of one series from elements that were encoded once; `elements` hold place-holders and empty pixels."""
+
+    def __init__(self, elements: Elements, pixel_bytes: int) -> None:
+        buffer = io.BytesIO(bytes(128) + b"DICM")
+        buffer.seek(132)
+        write_file_meta_info(buffer, file_meta(MRImageStorage, HOLDERS["SOPInstanceUID"].decode()))
+        ordered = b"".join(elements[tag] for tag in sorted(elements))
+        self._head = (buffer.getvalue() + ordered)[:-pixel_bytes]
+        self._pixel_bytes = pixel_bytes
         self._places = {name: self._find(name) for name in HOLDERS}
         self._places["SOPInstanceUID"] += self._find("MediaStorageSOPInstanceUID", HOLDERS["SOPInstanceUID"])
 
@@ -188,8 +184,13 @@ class SeriesEncoder:
         return bytes(head) + pixels
 
 
-def _clock(seconds: float) -> bytes:
-    """A DICOM time (TM) of 13 characters."""
+def _decimal(value: float, width: int = 16) -> bytes:
+    """A decimal string of exactly `width` characters."""
+    return f"{value:.6f}"[:width].ljust(width).encode()
+
+
+def clock(seconds: float) -> bytes:
+    """A DICOM time (TM) of 13 characters, from seconds since midnight."""
     whole = int(seconds)
     return f"{whole // 3600:02d}{whole // 60 % 60:02d}{whole % 60:02d}.{round((seconds - whole) * 1e5):06d}".encode()
 
@@ -199,59 +200,24 @@ def _position(origin: Float[np.ndarray, "3"]) -> bytes:
     return b"\\".join((_decimal(origin[0]), _decimal(origin[1]), _decimal(origin[2], 15)))
 
 
-def frame_values(study_uid: str, shot: Shot, phase: int, instance: int, slot: int, clock_s: float) -> dict[str, bytes]:
-    """What one file adds to its series: names, times and place. `slot` is the slice's number in acquisition order."""
-    origin, normal = shot.plane.origin_mm, shot.plane.normal
-    trigger = shot.phases[phase] * shot.rr_ms
+def slice_values(shot: Shot, slot: int, seconds: float) -> dict[str, bytes]:
+    """What the files of one slice add to their series; `slot` is the slice's number in the order of acquisition."""
+    origin, directions = shot.plane.origin_mm, (*shot.plane.row_dir, *shot.plane.col_dir)
     return {
-        "SOPInstanceUID": uid(study_uid, "file", instance).encode(),
-        "InstanceNumber": str(instance).ljust(12).encode(),
-        "TriggerTime": _decimal(trigger),
         "ImagePositionPatient": _position(origin),
-        "SliceLocation": _decimal(float(origin @ normal)),
-        "TemporalPositionIdentifier": str(phase + 1).ljust(12).encode(),
+        "ImageOrientationPatient": b"\\".join(f"{value:12.9f}".encode() for value in directions),
+        "SliceLocation": _decimal(float(origin @ shot.plane.normal)),
         "AcquisitionNumber": str(slot + 1).ljust(12).encode(),
         "NominalInterval": str(round(shot.rr_ms)).ljust(12).encode(),
-        "AcquisitionTime": _clock(clock_s),
+        "AcquisitionTime": clock(seconds),
     }
 
 
-def series_of(shots: list[Shot], exam: Exam) -> list[list[Shot]]:
-    """The slices grouped into series as the maker does it: one a slice, or one a stack; the maker's slice order."""
-    stacks: dict[tuple[str, str], list[Shot]] = {}
-    for shot in shots:
-        stacks.setdefault((shot.sequence.value, shot.view.value), []).append(shot)
-    ordered = [stack[::-1] if exam.vendor.apex_first else stack for stack in stacks.values()]
-    if exam.vendor.split == "stack":
-        return ordered
-    return [[shot] for stack in ordered for shot in stack]
-
-
-def series_name(seed: int, latents: Latents, shot: Shot, exam: Exam) -> str:
-    """SeriesDescription in the maker's dialect, one habit a study."""
-    names = exam.vendor.late_names if shot.sequence is Sequence.LGE else exam.vendor.cine_names[shot.view]
-    pick = int(project.rng(seed, "names", latents.patient, latents.study, shot.sequence.value).integers(len(names)))
-    return names[pick]
-
-
-def study_zip(seed: int, latents: Latents, exam: Exam, shots: list[Shot], pixels: dict[int, Stored]) -> bytes:
-    """The whole study as the bytes of a zip; `pixels` maps the position of a shot in `shots` to its frames."""
-    study = patient_dataset(seed, latents)
-    place = {id(shot): index for index, shot in enumerate(shots)}
-    buffer = io.BytesIO()
-    instance, clock = 0, 36900.0
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        for index, series in enumerate(series_of(shots, exam)):
-            name = series_name(seed, latents, series[0], exam)
-            number = 100 * (index + 1) + 1 if exam.vendor.code == "PHILIPS" else index + 3
-            encoder = SeriesEncoder(series_dataset(study, exam, series[0], name, number, latents.heart_rate))
-            for slot, shot in enumerate(series):
-                clock += 21.0
-                frames = np.ascontiguousarray(pixels[place[id(shot)]])
-                for phase in range(len(shot.phases)):
-                    instance += 1
-                    values = frame_values(str(study.StudyInstanceUID), shot, phase, instance, slot, clock)
-                    entry = zipfile.ZipInfo(f"S{number:03d}/I{instance:04d}.dcm", ZIP_DATE)
-                    entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-                    archive.writestr(entry, encoder.file(values, frames[phase].tobytes()), compresslevel=1)
-    return buffer.getvalue()
+def frame_values(series_uid: str, shot: Shot, phase: int, instance: int) -> dict[str, bytes]:
+    """What one file adds to its slice: its name and its time."""
+    return {
+        "SOPInstanceUID": uid(series_uid, "file", instance).encode(),
+        "InstanceNumber": str(instance).ljust(12).encode(),
+        "TriggerTime": _decimal(shot.phases[phase] * shot.rr_ms),
+        "TemporalPositionIdentifier": str(phase + 1).ljust(12).encode(),
+    }

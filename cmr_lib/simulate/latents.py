@@ -123,7 +123,7 @@ def draw_timing(random: np.random.Generator) -> Timing:
     relaxation = random.uniform(0.65, 1.0) * (1 if slow < 0.25 else -1) if slow < 0.5 else random.normal(0, 0.2)
     leads = random.random()
     sign = 1 if leads < 0.125 else -1
-    dyssynchrony = sign * random.uniform(0.6, 0.9) if leads < 0.25 else random.normal(0, 0.08)
+    dyssynchrony = sign * random.uniform(0.5, 0.75) if leads < 0.25 else random.normal(0, 0.08)
     return Timing(float(np.clip(relaxation, -1, 1)), float(dyssynchrony))
 
 

@@ -1,248 +1,241 @@
-"""Sentences of cardiac reports. Each function returns one sentence in the reader's own wording, from a `Reading`.
+"""What there is to say: for each topic of a report, which sentence a reading calls for, and the facts that go in it.
 
-The vocabulary follows the items that the SCMR reporting guideline asks for (JCMR 2022,
-doi 10.1186/s12968-021-00827-z); the sentences are our own.
+How it is put is the voice's affair. A denial is made only of what was not seen, a number is printed only if it was
+measured.
 """
 
-import numpy as np
+from collections.abc import Callable
+from typing import Any
 
-from cmr_lib.labels import Diagnosis
 from cmr_lib.simulate import aha
 from cmr_lib.simulate.reading import Reading
+from cmr_lib.simulate.voices import Speaker
 
-LEVEL_ORDER = ("basal", "mid", "apical")
-TERRITORY_WORDS = {
-    "LAD": ("left anterior descending", "LAD"),
-    "RCA": ("right coronary artery", "RCA"),
-    "LCx": ("left circumflex", "LCx"),
-}
-INDICATIONS = (
-    "Dyspnoea on exertion.",
-    "Chest pain.",
-    "Palpitations.",
-    "Abnormal ECG.",
-    "Assessment of ventricular function and viability.",
-    "Suspected cardiomyopathy.",
-    "Family history of sudden death.",
-    "Inconclusive echocardiogram.",
-    "Syncope.",
-    "Ventricular ectopy on Holter monitoring.",
+Writer = Callable[[Reading, Speaker], str]
+LEVELS = ("basal", "mid", "apical")
+TERRITORIES = {"LAD": "left anterior descending", "RCA": "right coronary artery", "LCx": "left circumflex"}
+NUMBERS = (
+    *("lvef", "lvedv", "lvesv", "lvedvi", "mass", "mass_index", "rvef", "rvedv", "rvedvi", "wall", "aorta", "fluid"),
+    *("heart_rate", "half_filling", "effusion"),
 )
+AKINETIC, VERY_WEAK = 0.16, 0.3  # contraction below which a segment is called akinetic, or severely hypokinetic
+THIN = 0.25  # share of the wall that is lost, above which it is seen
+HYPERDYNAMIC = 72  # LVEF in %
+PROBABLE_SHARE = 0.08  # of seen scars: called probable
+MASS_SHARE, FILLING_SHARE = 0.5, 0.65  # how often mass and a normal filling are mentioned where they may be
 
 
-def pick(random: np.random.Generator, *options: str) -> str:
-    """One of the options."""
-    return options[int(random.integers(len(options)))]
+# --- places -----------------------------------------------------------------------------------------------------
+def _joined(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def walls(segments: tuple[int, ...]) -> str:
-    """Segments in words, levels of the same wall joined: `basal to mid inferior and mid inferoseptal`."""
+def _span(levels: list[str]) -> str:
+    """`basal to mid`; levels that do not touch are joined by `and`."""
+    ordered = [level for level in LEVELS if level in levels]
+    if len(ordered) == 1:
+        return ordered[0]
+    return " and ".join(ordered) if ordered == ["basal", "apical"] else f"{ordered[0]} to {ordered[-1]}"
+
+
+def place(segments: tuple[int, ...]) -> str:
+    """Segments in words, levels of one wall joined: `basal to mid inferior and mid inferoseptal segments`."""
+    if not segments:
+        return ""
     levels: dict[str, list[str]] = {}
-    for segment in segments:
-        if segment != 17:
-            level, wall = aha.NAMES[segment].split(" ")
-            levels.setdefault(wall, []).append(level)
-    parts = []
-    for wall, found in levels.items():
-        ordered = [level for level in LEVEL_ORDER if level in found]
-        parts.append(f"{ordered[0] if len(ordered) == 1 else f'{ordered[0]} to {ordered[-1]}'} {wall}")
-    if 17 in segments:
-        parts.append("apex")
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+    for segment in sorted(set(segments) - {17}):
+        level, wall = aha.NAMES[segment].split(" ")
+        levels.setdefault(wall, []).append(level)
+    parts = [f"{_span(found)} {wall}" for wall, found in levels.items()]
+    if not parts:
+        return "apex"
+    one = len(set(segments) - {17}) == 1
+    return f"{_joined(parts)} segment{'' if one else 's'}{' and the apex' if 17 in segments else ''}"
 
 
-def grade(severity: str, normal: str, bad: str) -> str:
-    """`mildly dilated`, or the word for normal."""
-    return normal if severity == "normal" else f"{severity} {bad}"
+def territories(segments: tuple[int, ...]) -> list[str]:
+    """Coronary territories in which segments lie, the one with most of them first."""
+    shares = {name: len(set(pool) & set(segments)) for name, pool in aha.TERRITORIES.items()}
+    return sorted((name for name, share in shares.items() if share), key=lambda name: -shares[name])
 
 
-def lv_size(reading: Reading, random: np.random.Generator) -> str:
-    """Size of the left ventricle with its volume and index."""
-    size = grade(reading.lv_size, pick(random, "normal in size", "of normal size", "not dilated"), "dilated")
-    return pick(
-        random,
-        f"The left ventricle is {size} (LVEDV {reading.lvedv} mL, LVEDVi {reading.lvedvi} mL/m2).",
-        f"LV is {size}, EDV {reading.lvedv} mL, indexed {reading.lvedvi} mL/m2, ESV {reading.lvesv} mL.",
-        f"Left ventricle {size} with an end-diastolic volume index of {reading.lvedvi} mL/m2.",
+def _territory(segments: tuple[int, ...], long: bool = False) -> str:
+    """`LAD territory`, `LAD and RCA territories`, or in full."""
+    names = [TERRITORIES[name] if long else name for name in territories(segments)]
+    return f"{_joined(names)} territor{'y' if len(names) == 1 else 'ies'}" if names else ""
+
+
+# --- facts ------------------------------------------------------------------------------------------------------
+def _kind(reading: Reading, speaker: Speaker) -> str:
+    """How badly the weak segments move."""
+    contraction = reading.disease.contraction
+    return speaker.word(
+        f"kind_{'absent' if contraction < AKINETIC else 'severe' if contraction < VERY_WEAK else 'weak'}"
     )
 
 
-def lv_function(reading: Reading, random: np.random.Generator) -> str:
+def _extent(reading: Reading, _speaker: Speaker) -> str:
+    """How much of the wall an ischaemic scar takes, in quarters."""
+    quarter = min(int(reading.disease.scar_depth * 4) * 25, 75)
+    return f"more than {quarter} %" if quarter >= 50 else f"{quarter} to {quarter + 25} %"
+
+
+def _function(reading: Reading, speaker: Speaker) -> str:
+    """Systolic function of the left ventricle; a high LVEF has a word of its own."""
+    high = reading.lvef >= HYPERDYNAMIC
+    return speaker.word("function_high") if high else speaker.grade(reading.lv_function, "function")
+
+
+FACTS: dict[str, Writer] = {
+    "bsa": lambda reading, _: f"{reading.bsa_m2:.2f}",
+    "delay": lambda reading, _: str(abs(reading.delay)),
+    "lv_size": lambda reading, speaker: speaker.grade(reading.lv_size, "size"),
+    "lv_noun": lambda reading, speaker: speaker.grade(reading.lv_size, "lv_noun"),
+    "lv_function": _function,
+    "lv_function_plain": lambda reading, speaker: speaker.grade(reading.lv_function, "function"),
+    "rv_size": lambda reading, speaker: speaker.grade(reading.rv_size, "size"),
+    "rv_noun": lambda reading, speaker: speaker.grade(reading.rv_size, "rv_noun"),
+    "rv_function": lambda reading, speaker: speaker.grade(reading.rv_function, "function"),
+    "aortic_size": lambda reading, speaker: speaker.grade(reading.aortic_size, "calibre"),
+    "degree": lambda reading, speaker: speaker.voice.nouns[reading.hypertrophy],
+    "form": lambda reading, speaker: speaker.word(f"form_{reading.disease.hypertrophy}"),
+    "hcm": lambda reading, speaker: speaker.word(f"name_{reading.disease.hypertrophy}"),
+    "kind": _kind,
+    "thin": lambda reading, speaker: speaker.word("thinned") if reading.disease.thinning > THIN else "",
+    "weak": lambda reading, _: place(reading.disease.weak_segments),
+    "weak_territory": lambda reading, _: _territory(reading.disease.weak_segments),
+    "where": lambda reading, _: place(reading.disease.scar_segments),
+    "extent": _extent,
+    "territory": lambda reading, _: _territory(reading.disease.scar_segments),
+    "long_territory": lambda reading, _: _territory(reading.disease.scar_segments, long=True),
+    "leads": lambda reading, speaker: speaker.word("leads_septum" if reading.delay > 0 else "leads_lateral"),
+    "lags": lambda reading, speaker: speaker.word("lags_lateral" if reading.delay > 0 else "lags_septum"),
+}
+
+
+class Facts(dict[str, Any]):
+    """What a sentence on a reading may be filled with, in the speaker's words; made when it is asked for."""
+
+    def __init__(self, reading: Reading, speaker: Speaker, **more: Any) -> None:
+        super().__init__(more)
+        self._reading, self._speaker = reading, speaker
+
+    def __missing__(self, name: str) -> Any:
+        if name in NUMBERS:
+            return getattr(self._reading, name)
+        return FACTS[name](self._reading, self._speaker) if name in FACTS else self._speaker.word(name)
+
+
+def remark(key: str, reading: Reading, speaker: Speaker, **more: Any) -> str:
+    """The sentence of a key on a reading; raises KeyError for a key that no voice has."""
+    return speaker.say(key, Facts(reading, speaker, **more))
+
+
+def _scar(reading: Reading, speaker: Speaker, short: bool) -> str:
+    """A scar that was seen as one phrase; in an impression (`short`) an infarct is told by its territory alone."""
+    key = f"short_{reading.disease.lge_pattern}"
+    key = key if short and key in speaker.voice.lines else f"scar_{reading.disease.lge_pattern}"
+    return speaker.phrase(key, Facts(reading, speaker))
+
+
+# --- topics of the findings -------------------------------------------------------------------------------------
+def lv_size(reading: Reading, speaker: Speaker) -> str:
+    """Size of the left ventricle with its volume or index."""
+    return remark("lv_size", reading, speaker)
+
+
+def lv_function(reading: Reading, speaker: Speaker) -> str:
     """Systolic function of the left ventricle with LVEF."""
-    if reading.lvef >= 72:
-        word = pick(random, "hyperdynamic", "normal to hyperdynamic")
-    else:
-        word = grade(reading.lv_function, pick(random, "normal", "preserved"), pick(random, "reduced", "impaired"))
-    return pick(
-        random,
-        f"Left ventricular systolic function is {word}, LVEF {reading.lvef} %.",
-        f"Global LV systolic function {word} with an EF of {reading.lvef} %.",
-        f"LVEF is {reading.lvef} % ({word}).",
-    )
+    return remark("lv_function", reading, speaker)
 
 
-def lv_wall(reading: Reading, random: np.random.Generator) -> str:
-    """Wall thickness and mass; the form of hypertrophy where there is one."""
-    mass = pick(
-        random, f" LV mass {reading.mass} g ({reading.mass_index} g/m2).", f" Mass index {reading.mass_index} g/m2.", ""
-    )
-    if reading.hypertrophy == "normal":
-        plain = (
-            f"Wall thickness is normal (maximum {reading.wall} mm).",
-            f"Normal LV wall thickness, up to {reading.wall} mm.",
-            f"No left ventricular hypertrophy, maximal wall thickness {reading.wall} mm.",
-        )
-        return pick(random, *plain) + mass
-    form = {
-        "septal": pick(random, "asymmetric septal hypertrophy", "asymmetric hypertrophy of the septum"),
-        "apical": pick(random, "apical hypertrophy", "hypertrophy confined to the apical segments"),
-        "concentric": pick(random, "concentric left ventricular hypertrophy", "concentric LVH"),
-    }.get(reading.disease.hypertrophy, pick(random, "left ventricular hypertrophy", "thickening of the LV wall"))
-    degree = {"mildly": "mild", "moderately": "moderate", "severely": "severe"}[reading.hypertrophy]
-    return (
-        pick(
-            random,
-            f"There is {degree} {form}, maximum {reading.wall} mm.",
-            f"{degree.capitalize()} {form} with a maximal end-diastolic thickness of {reading.wall} mm.",
-        )
-        + mass
-    )
+def lv_wall(reading: Reading, speaker: Speaker) -> str:
+    """Wall thickness, the form of hypertrophy where there is one, and now and then the mass."""
+    text = remark("wall_normal" if reading.hypertrophy == "normal" else "wall_thick", reading, speaker)
+    return text + (" " + remark("mass", reading, speaker) if speaker.random.random() < MASS_SHARE else "")
 
 
-def motion(reading: Reading, random: np.random.Generator) -> str:
+def motion(reading: Reading, speaker: Speaker) -> str:
     """Regional wall motion: weak segments in words, or their absence."""
-    disease = reading.disease
-    if not reading.motion_seen:
-        if reading.lv_function in ("moderately", "severely"):
-            return pick(random, "Global hypokinesis.", "Diffuse hypokinesis without a regional pattern.")
-        return pick(
-            random,
-            "No regional wall motion abnormality.",
-            "There is no regional wall motion abnormality.",
-            "Wall motion is normal in all segments.",
-        )
-    kind = (
-        "akinesis"
-        if disease.contraction < 0.16
-        else "severe hypokinesis"
-        if disease.contraction < 0.3
-        else "hypokinesis"
-    )
-    thin = " with wall thinning" if disease.thinning > 0.25 else ""
-    return pick(
-        random,
-        f"There is {kind} of the {walls(disease.weak_segments)} segments{thin}.",
-        f"Regional wall motion abnormality: {kind} of the {walls(disease.weak_segments)} wall{thin}.",
-        f"{kind.capitalize()} of {walls(disease.weak_segments)} segments{thin}.",
-    )
+    if reading.motion_seen:
+        return remark("motion_regional", reading, speaker)
+    key = {"normal": "motion_normal", "mildly": "motion_even"}.get(reading.lv_function, "motion_global")
+    return remark(key, reading, speaker)
 
 
-def rv(reading: Reading, random: np.random.Generator) -> str:
-    """Size and function of the right ventricle."""
-    size = grade(reading.rv_size, pick(random, "normal in size", "of normal size"), "dilated")
-    word = grade(reading.rv_function, pick(random, "normal", "preserved"), pick(random, "reduced", "impaired"))
-    flat = " The interventricular septum is flattened." if reading.disease.septal_flattening > 0.09 else ""
-    return (
-        pick(
-            random,
-            f"The right ventricle is {size} (RVEDVi {reading.rvedvi} mL/m2) with {word} systolic function, "
-            f"RVEF {reading.rvef} %.",
-            f"RV {size}, EDV {reading.rvedv} mL, indexed {reading.rvedvi} mL/m2. RVEF {reading.rvef} % ({word}).",
-            f"Right ventricle {size}; RV systolic function {word} with an RVEF of {reading.rvef} %.",
-        )
-        + flat
-    )
+def timing(reading: Reading, speaker: Speaker) -> str:
+    """Relaxation and synchrony; what is normal is said by some."""
+    texts = []
+    if reading.slow_relaxation or (reading.half_filling and speaker.random.random() < FILLING_SHARE):
+        texts.append(remark("filling_slow" if reading.slow_relaxation else "filling_normal", reading, speaker))
+    if reading.dyssynchrony or not texts:
+        texts.append(remark("delay_seen" if reading.dyssynchrony else "delay_none", reading, speaker))
+    return " ".join(texts)
 
 
-def _scar_pattern(reading: Reading, random: np.random.Generator) -> str:
-    """The pattern of enhancement in words."""
-    disease = reading.disease
-    where = walls(disease.scar_segments)
-    if disease.lge_pattern in ("subendocardial", "transmural"):
-        full, short = TERRITORY_WORDS[disease.territory]
-        depth = min(int(disease.scar_depth * 4) * 25, 75)
-        extent = f"more than {depth} %" if depth >= 50 else f"{depth} to {depth + 25} %"
-        word = "transmural" if disease.lge_pattern == "transmural" else "subendocardial"
-        return pick(
-            random,
-            f"{word} late gadolinium enhancement ({extent} of wall thickness) of the {where} segments in the {short} "
-            "territory",
-            f"{word} LGE in the {where} wall, {full} territory",
-            f"{word} LGE involving {where} segments, {extent} transmurality, {short} territory",
-        )
-    return {
-        "midwall_septal": pick(
-            random, "mid-wall septal late gadolinium enhancement", "a linear mid-wall stripe of LGE in the septum"
-        ),
-        "insertion_points": pick(
-            random, "late gadolinium enhancement at the RV insertion points", "LGE confined to the RV insertion points"
-        ),
-        "patchy": pick(
-            random,
-            f"patchy mid-wall late gadolinium enhancement of the {where} segments",
-            "patchy LGE in the hypertrophied segments",
-        ),
-    }[disease.lge_pattern]
+def rv(reading: Reading, speaker: Speaker) -> str:
+    """Size and function of the right ventricle, its wall, and the septum's curvature."""
+    texts = [remark("rv", reading, speaker)]
+    texts += [remark("septum_flat", reading, speaker)] if reading.septum_flat else []
+    if reading.right_wall_seen:
+        texts.append(remark("right_wall" if reading.hypertrophy == "normal" else "both_walls", reading, speaker))
+    return " ".join(texts)
 
 
-def enhancement(reading: Reading, random: np.random.Generator) -> str:
-    """Late gadolinium enhancement: pattern and place, doubt, or absence."""
-    if reading.scar_imagined:
-        return pick(
-            random, "Possible faint LGE at the inferior RV insertion point.", "Subtle septal LGE cannot be excluded."
-        )
-    if not reading.scar_seen:
-        return pick(
-            random,
-            "No late gadolinium enhancement.",
-            "There is no late gadolinium enhancement to suggest scar or fibrosis.",
-            "No LGE.",
-            "No evidence of myocardial scar on late gadolinium imaging.",
-        )
-    pattern = _scar_pattern(reading, random)
-    if random.random() < 0.08:
-        return f"Probable {pattern}."
-    return pick(random, f"There is {pattern}.", f"{pattern[0].upper()}{pattern[1:]}.", f"Late imaging shows {pattern}.")
+def enhancement(reading: Reading, speaker: Speaker, short: bool = False) -> str:
+    """Late gadolinium enhancement: pattern and place, doubt, or absence; `short` in an impression."""
+    if not reading.late_imaged:
+        return remark("late_missing", reading, speaker)
+    if reading.scar_seen:
+        key = "late_probable" if speaker.random.random() < PROBABLE_SHARE else "late_seen"
+        return remark(key, reading, speaker, scar=_scar(reading, speaker, short))
+    return remark("late_doubt" if reading.scar_imagined else "late_none", reading, speaker)
 
 
-def negatives(reading: Reading, random: np.random.Generator) -> str:
-    """A pertinent negative that is true of every phantom."""
-    return pick(
-        random,
-        "No pericardial effusion.",
-        "No intracardiac thrombus.",
-        "No pericardial effusion. No thrombus.",
-        "No significant valve disease.",
-        "The thoracic aorta is normal in calibre.",
-        "No significant extracardiac finding.",
-    )
+def aorta(reading: Reading, speaker: Speaker) -> str:
+    """The aortic root."""
+    return remark("aorta_normal" if reading.aortic_size == "normal" else "aorta_wide", reading, speaker)
 
 
-def conclusion(reading: Reading, random: np.random.Generator) -> str:
-    """The diagnosis as an impression, hedged now and then; never a plain code."""
-    disease = reading.disease
-    hedge = pick(random, "Findings consistent with", "Appearances in keeping with", "Likely", "Findings suggest")
-    if disease.diagnosis is Diagnosis.NOR:
-        if "normal" == reading.lv_size == reading.lv_function == reading.hypertrophy:
-            return pick(random, "Normal cardiac MRI.", "Normal study.", "No evidence of cardiomyopathy.")
-        return pick(random, "No specific cardiomyopathy identified.", "Borderline findings of uncertain significance.")
-    if disease.diagnosis is Diagnosis.ICM:
-        full, short = TERRITORY_WORDS[disease.territory]
-        return pick(
-            random,
-            f"Prior myocardial infarction in the {short} territory.",
-            f"{hedge} ischaemic cardiomyopathy, {full} territory.",
-            f"Ischaemic cardiomyopathy with an old {short} infarct.",
-        )
-    if disease.diagnosis is Diagnosis.HCM:
-        form = {"septal": "asymmetric septal ", "apical": "apical ", "concentric": "concentric "}[disease.hypertrophy]
-        return f"{hedge} {pick(random, form, '')}hypertrophic cardiomyopathy{pick(random, '', ' (HCM)')}."
-    if disease.diagnosis is Diagnosis.DCM:
-        name = pick(random, "dilated cardiomyopathy", "non-ischaemic dilated cardiomyopathy", "DCM")
-        return f"{hedge} {name}."
-    return pick(
-        random,
-        f"{hedge} right ventricular cardiomyopathy or pressure overload.",
-        "Abnormal right ventricle, dilated and impaired.",
-        f"{hedge} right heart disease; pulmonary hypertension or ARVC should be considered.",
-    )
+def pericardium(reading: Reading, speaker: Speaker) -> str:
+    """Pericardial fluid, or its absence."""
+    key = reading.effusion if reading.effusion in ("none", "trivial") else "effusion"
+    return remark(f"pericardium_{key}", reading, speaker)
+
+
+def negatives(reading: Reading, speaker: Speaker) -> str:
+    """A thrombus or a doubt about one; else a pertinent negative."""
+    if reading.thrombus_seen or reading.thrombus_doubted:
+        return remark("thrombus_seen" if reading.thrombus_seen else "thrombus_doubt", reading, speaker)
+    return remark("thrombus_none" if speaker.random.random() < 0.5 else "negatives", reading, speaker)
+
+
+WRITERS: dict[str, Writer] = {
+    "lv_size": lv_size,
+    "lv_function": lv_function,
+    "lv_wall": lv_wall,
+    "motion": motion,
+    "timing": timing,
+    "rv": rv,
+    "enhancement": enhancement,
+    "aorta": aorta,
+    "pericardium": pericardium,
+    "negatives": negatives,
+}
+REMARKABLE: dict[str, Callable[[Reading], bool]] = {  # the topics that may be left out, and when they are remarkable
+    "lv_wall": lambda reading: reading.hypertrophy != "normal",
+    "motion": lambda reading: reading.motion_seen,
+    "timing": lambda reading: reading.slow_relaxation or reading.dyssynchrony,
+    "rv": lambda reading: reading.rv_size != "normal" or reading.rv_function != "normal" or reading.septum_flat,
+    "aorta": lambda reading: reading.aortic_size != "normal",
+    "pericardium": lambda reading: reading.effusion not in ("none", "trivial"),
+    "negatives": lambda reading: reading.thrombus_seen or reading.thrombus_doubted,
+}
+# What a copied sentence claims in words: where the readings differ in it, the sentence must be written anew.
+CLAIMS: dict[str, Callable[[Reading], tuple[Any, ...]]] = {
+    "lv_wall": lambda reading: (reading.hypertrophy,),
+    "enhancement": lambda reading: (reading.late_imaged, reading.scar_seen, reading.scar_imagined),
+    "aorta": lambda reading: (reading.aortic_size,),
+    "pericardium": lambda reading: (reading.effusion,),
+    "negatives": lambda reading: (reading.thrombus_seen, reading.thrombus_doubted),
+}
