@@ -11,9 +11,11 @@ from cmr_lib.simulate.headers import study_start
 from cmr_lib.simulate.identity import accession, identity_of, patient_id
 from cmr_lib.simulate.latents import Latents, draw_latents
 from cmr_lib.simulate.phantom import Phantom
+from cmr_lib.simulate.plan import draw_mess
 from cmr_lib.simulate.protocol import Exam, draw_exam, grid_of, is_full_size
 from cmr_lib.simulate.reading import read_study
 from cmr_lib.simulate.report import Letterhead, write_report
+from cmr_lib.types import Sequence
 
 TRUTH_COLUMNS = (
     *("patient_id", "accession", "study_number", "site", "year", "diagnosis", "sex", "age", "bsa_m2"),
@@ -84,7 +86,8 @@ def report_of(settings: Simulate, phantom: Phantom) -> tuple[str, Any]:
         earlier = phantom_of(settings, latents.patient, latents.study - 1)
         before = report_of(settings, earlier)[1]
     random = project.rng(settings.seed, "reader", latents.patient, latents.study)
-    reading = read_study(latents, phantom.truth, settings.reader, random)
+    late_imaged = draw_mess(settings, latents).missing is not Sequence.LGE  # nobody describes what was never acquired
+    reading = read_study(latents, phantom.truth, settings.reader, random, late_imaged)
     text, found = write_report(reading, random, settings.reader, before, _letterhead(settings, latents, earlier))
     return text, (reading, found)
 
