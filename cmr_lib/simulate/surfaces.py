@@ -1,4 +1,4 @@
-"""The heart as surfaces in space, for drawing: each a pair of parameter lines wide, x, y, z in mm in the heart frame."""
+"""The heart as surfaces in space, for drawing: coordinates in mm in the heart frame."""
 
 from dataclasses import dataclass
 
