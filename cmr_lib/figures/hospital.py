@@ -21,7 +21,7 @@ def phantom_montage(images: Mapping[str, Mapping[str, Num[np.ndarray, "_ _"]]], 
     side = min(0.95, (style.PAGE - 0.6) / len(columns))
     size = {"width": side * len(columns) + 0.6, "height": side * len(images) + 0.45}
     fig, axes = style.canvas(len(images), len(columns), **size, note=note)
-    fig.set_dpi(70)  # on screen: dozens of grainy pictures would fill an executed copy
+    fig.set_dpi(55)  # on screen: dozens of grainy pictures would fill an executed copy
     fig.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0, hspace=0)
     for place, (code, row) in zip(axes, images.items(), strict=True):
         place[0].set_ylabel(code, rotation=0, ha="right", va="center", fontweight="bold")

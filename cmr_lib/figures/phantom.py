@@ -25,6 +25,7 @@ EXTENT_MM = 62.0
 def heart_3d(moments: Mapping[str, Sequence[Surface]], note: str = style.PHANTOM) -> Figure:
     """The chambers in space, a panel a moment, in the heart's own frame (mm): apex down, right ventricle left."""
     fig, axes = style.canvas(1, len(moments), width=style.PAGE, height=3.1, note=note, subplot_kw={"projection": "3d"})
+    fig.set_dpi(80)  # shaded sheets are heavy in an executed copy
     for place, (name, surfaces) in zip(axes[0], moments.items(), strict=True):
         for surface in surfaces:
             colour, alpha = COLOURS[surface.name]

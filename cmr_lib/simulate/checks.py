@@ -23,7 +23,7 @@ from cmr_lib.types import Sequence as Kind
 from cmr_lib.types import View
 
 NUISANCES = ("site", "vendor", "field_strength_t", "spacing_mm", "snr", "artefact", "year", "full_size")
-PERMUTATIONS = 999
+PERMUTATIONS = 199
 
 
 def full_stack(phantom: Phantom, pitch_mm: float = 10.0) -> list[Plane]:
