@@ -88,7 +88,7 @@ def t1_map(phantom: Phantom, shot: Shot, exam: Exam, random: np.random.Generator
     return np.clip(np.where(dark, 900 + 500 * noise, clean + MAP_NOISE_MS * noise), 0, 3500).astype(np.float32)
 
 
-def screenshot(frame: Map, who: Identity, day: str) -> UInt8[np.ndarray, "rows cols 3"]:
+def screenshot(frame: Map, who: Identity, day: str) -> UInt8[np.ndarray, "high wide 3"]:
     """A picture of a frame with the invented patient's name, number and day burned in."""
     rows, cols = (np.linspace(0, size - 1, SCREEN_PX).round().astype(int) for size in frame.shape)
     grey = np.clip(frame[np.ix_(rows, cols)] / max(float(np.percentile(frame, 99)), 1.0) * 255, 0, 255)
