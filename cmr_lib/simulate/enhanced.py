@@ -108,13 +108,23 @@ def _frame_type(series: Series) -> dict[str, object]:
     }
 
 
+def _pitch(series: Series) -> float:
+    """Distance of neighbouring slices, mm; the thickness where there is one slice."""
+    first = series.shots[0].plane
+    if len(series.shots) == 1:
+        return first.thickness_mm
+    return float(abs((series.shots[1].plane.origin_mm - first.origin_mm) @ first.normal))
+
+
 def _shared(exam: Exam, series: Series) -> Dataset:
     """Functional groups that all frames of a stack share (PS3.3 C.7.6.16.2 and C.8.13.5)."""
     shot, late = series.shots[0], series.kind in ("lge", "psir")
     contrast, plane = exam.late if late else exam.cine, shot.plane
     ds = Dataset()
     ds.PixelMeasuresSequence = _item(
-        PixelSpacing=[f"{plane.spacing_mm:g}"] * 2, SliceThickness=f"{plane.thickness_mm:g}"
+        PixelSpacing=[f"{plane.spacing_mm:g}"] * 2,
+        SliceThickness=f"{plane.thickness_mm:g}",
+        SpacingBetweenSlices=f"{_pitch(series):.6g}",
     )
     directions = [f"{value:.9f}" for value in (*plane.row_dir, *plane.col_dir)]
     ds.PlaneOrientationSequence = _item(ImageOrientationPatient=directions)

@@ -54,6 +54,7 @@ class Habit:
 
     exam: Exam
     name: int
+    split: str  # as vendors.Vendor.split; multi-frame objects hold stacks, whoever makes them
 
     def series(self, kind: str, numbered: list[tuple[int, Shot]], claim: View | None = None) -> list[Series]:
         """One stack as series: one a slice, or one in all, in the maker's order of slices."""
@@ -61,7 +62,7 @@ class Habit:
         names = {"lge": self.exam.vendor.late_names, "psir": self.exam.vendor.psir_names}
         options = names.get(kind) or self.exam.vendor.cine_names[claim or view]
         ordered = numbered[::-1] if self.exam.vendor.apex_first else numbered
-        parts = [[one] for one in ordered] if self.exam.vendor.split == "slice" else [ordered]
+        parts = [[one] for one in ordered] if self.split == "slice" else [ordered]
         lies = claim not in (None, view)
         return [
             Series(
@@ -76,9 +77,10 @@ class Habit:
         ]
 
 
-def habit_of(settings: Simulate, latents: Latents, exam: Exam) -> Habit:
+def habit_of(settings: Simulate, latents: Latents, exam: Exam, *, single_frame: bool) -> Habit:
     """The habit of a study, the same for all of its series."""
-    return Habit(exam, int(project.rng(settings.seed, "names", latents.patient, latents.study).integers(6)))
+    name = int(project.rng(settings.seed, "names", latents.patient, latents.study).integers(6))
+    return Habit(exam, name, exam.vendor.split if single_frame else "stack")
 
 
 def _stacks(shots: list[Shot]) -> dict[tuple[Sequence, View], list[tuple[int, Shot]]]:
@@ -200,7 +202,7 @@ def plan_series(
     stacks = _stacks(plan_study(settings, latents, shape, exam))
     mess = draw_mess(settings, latents)
     absent = _lose(stacks, mess)
-    cines, late = _core(stacks, habit_of(settings, latents, exam), mess)
+    cines, late = _core(stacks, habit_of(settings, latents, exam, single_frame=single_frame), mess)
     short = [shot for _, shot in stacks[Sequence.CINE, View.SAX]]
     phases = len(short[0].phases)
     if settings.image.matrix_px <= LARGEST_DEMO_PX and not is_full_size(settings, latents):
