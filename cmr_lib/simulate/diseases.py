@@ -1,4 +1,7 @@
-"""What is wrong in one patient, and where: eight generators, everything regional in AHA segments."""
+"""What is wrong in one patient, and where: eight generators, everything regional in AHA segments.
+
+Shares cite a publication where one was found; every other one is the generator's choice.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,8 +50,13 @@ def _normal(random: np.random.Generator) -> Disease:
 
 
 def _infarct(random: np.random.Generator) -> Disease:
-    """An old infarct: a run of segments of one territory (now and then two), thin, weak and enhanced."""
-    territory = str(random.choice(["LAD", "RCA", "LCx"], p=[0.45, 0.33, 0.22]))
+    """An old infarct: a run of segments of one territory (now and then two), thin, weak and enhanced.
+
+    Anterior: 207 of 392 (doi 10.1148/radiol.2017161898). Depth: of 1,178 scarred segments that move badly 53 % reach at
+    most half of the wall, 47 % deeper (doi 10.1186/1532-429X-13-53). Thrombus: 6.3 % of all, 12.2 % of anterior, 19.2 %
+    of anterior infarcts with an LVEF below 50 % (doi 10.1186/s12968-018-0494-3).
+    """
+    territory = str(random.choice(["LAD", "RCA", "LCx"], p=[0.53, 0.28, 0.19]))
     pool = aha.TERRITORIES[territory]
     count = int(random.integers(2, len(pool) + 1))
     start = int(random.integers(0, len(pool) - count + 1))
@@ -56,7 +64,7 @@ def _infarct(random: np.random.Generator) -> Disease:
     if random.random() < 0.18:
         other = str(random.choice([name for name in aha.TERRITORIES if name != territory]))
         segments |= set(aha.TERRITORIES[other][:3])
-    depth = float(random.uniform(0.4, 1.0))
+    depth = float(random.uniform(0.15, 1.0))
     pattern = "transmural" if depth > 0.7 else "subendocardial"
     return Disease(
         Diagnosis.ICM,
@@ -65,14 +73,17 @@ def _infarct(random: np.random.Generator) -> Disease:
         scar_segments=tuple(sorted(segments)),
         scar_depth=depth if pattern == "subendocardial" else 1.0,
         weak_segments=tuple(sorted(segments)),
-        contraction=float(np.clip(random.normal(0.42 - 0.4 * depth, 0.1), 0.0, 0.5)),
+        contraction=float(np.clip(random.normal(0.52 - 0.52 * depth, 0.1), 0.0, 0.5)),
         thinning=float(np.clip(random.normal(0.6 * depth - 0.15, 0.1), 0.0, 0.55)),
         thrombus=bool(segments & {13, 14, 17}) and random.random() < 0.3,
     )
 
 
 def _dilated(random: np.random.Generator) -> Disease:
-    """Dilated cardiomyopathy: a mid-wall septal stripe in 40 %, a weak wall without scar in some."""
+    """Dilated cardiomyopathy: a mid-wall septal stripe in 40 %, a weak wall without scar in some.
+
+    Enhancement: 34 of 85 (doi 10.1016/j.jcmg.2020.11.006); septal stripe: 55 of 118 (doi 10.1186/s12968-016-0300-z).
+    """
     scar = random.random() < 0.4
     weak: tuple[int, ...] = ()
     if random.random() < 0.12:
@@ -88,7 +99,10 @@ def _dilated(random: np.random.Generator) -> Disease:
 
 
 def _hypertrophic(random: np.random.Generator) -> Disease:
-    """Hypertrophic cardiomyopathy: septal, apical or concentric; enhancement in about 60 %."""
+    """Hypertrophic cardiomyopathy: septal, apical or concentric; enhancement in about 60 % (PMC3309929).
+
+    Asymmetric septal: 46 of 74 (J Clin Imaging Sci 2021;11:14).
+    """
     form = str(random.choice(["septal", "apical", "concentric"], p=[0.62, 0.16, 0.22]))
     thick = {"septal": SEPTUM, "apical": (13, 14, 15, 16, 17), "concentric": (*SEPTUM, 11, 12)}[form]
     if random.random() >= 0.6:
@@ -103,9 +117,12 @@ def _hypertrophic(random: np.random.Generator) -> Disease:
 
 
 def _right(random: np.random.Generator) -> Disease:
-    """An abnormal right ventricle: septal flattening in many, insertion-point enhancement in some."""
+    """An abnormal right ventricle: septal flattening in many, and then insertion-point enhancement in half.
+
+    In pulmonary hypertension 40 of 58 had such enhancement (doi 10.1186/1532-429X-14-11); others here hardly have.
+    """
     flat = float(random.uniform(0.05, 0.2)) if random.random() < 0.6 else 0.0
-    scar = random.random() < 0.18
+    scar = random.random() < (0.55 if flat else 0.1)
     return Disease(
         Diagnosis.ARV,
         lge_pattern="insertion_points" if scar else "none",
@@ -115,7 +132,10 @@ def _right(random: np.random.Generator) -> Disease:
 
 
 def _amyloid(random: np.random.Generator) -> Disease:
-    """Amyloid: concentric thickening of both ventricles; diffuse subendocardial enhancement in 85 %, from the base."""
+    """Amyloid: concentric thickening of both ventricles; diffuse subendocardial enhancement in 85 %, from the base.
+
+    None, subendocardial, transmural: three steps of the same disease (n 250, PMC4606985).
+    """
     scar = random.random() < 0.85
     reach = int(random.integers(6, 17))  # amyloid starts at the base
     return Disease(
@@ -128,7 +148,10 @@ def _amyloid(random: np.random.Generator) -> Disease:
 
 
 def _inflamed(random: np.random.Generator) -> Disease:
-    """Myocarditis: subepicardial enhancement of the lateral or inferior wall; half of the hearts otherwise normal."""
+    """Myocarditis: subepicardial enhancement of the lateral or inferior wall; half of the hearts otherwise normal.
+
+    All have enhancement, which defines the class here; of 183 proven by biopsy 101 had (PMC7660832).
+    """
     where = ((5, 11), (5, 6, 11, 12), (4, 5, 10, 11), (5, 11, 16))[int(random.integers(4))]
     silent = random.random() < ranges.SILENT_SHARE
     weak = where if not silent and random.random() < 0.35 else ()

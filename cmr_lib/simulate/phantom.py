@@ -15,7 +15,7 @@ from cmr_lib.simulate.heart import HeartFrame, Rays, make_frame, make_rays
 from cmr_lib.simulate.latents import Latents
 from cmr_lib.simulate.layers import Layer, heart_layers
 from cmr_lib.simulate.plane import Plane, Vector
-from cmr_lib.simulate.signal import Contrast, Signals, nulling_time, tissue_signals
+from cmr_lib.simulate.signal import MUSCLE, Contrast, Signals, nulling_time, tissue_signals
 from cmr_lib.simulate.thorax import Thorax, build_thorax, thorax_layers
 from cmr_lib.types import Sequence
 
@@ -23,16 +23,14 @@ Image = Float32[np.ndarray, "rows cols"]
 Labels = UInt8[np.ndarray, "rows cols"]
 Values = Float32[np.ndarray, "*shape"]
 NOWHERE = np.zeros(3)
-TEXTURE_WAVES, TEXTURE_SHARE = (
-    10,
-    0.022,
-)  # no tissue is perfectly even: waves of brightness, one standard deviation each
+# No tissue is perfectly even: waves of brightness, one standard deviation each.
+TEXTURE_WAVES, TEXTURE_SHARE = 10, 0.022
 
 
 def default_contrast(heart_rate: float = 68.0) -> Contrast:
     """A plain 1.5 T protocol: bSSFP with a flip angle of 55°, late enhancement with the muscle nulled."""
     rr = 60000 / heart_rate
-    return Contrast(3.4, 1.6, 55.0, nulling_time(430.0, rr), rr, 1.5, 1.1)
+    return Contrast(3.4, 1.6, 55.0, nulling_time(MUSCLE.t1_late, rr), rr, 1.5, 1.1)
 
 
 class Phantom:

@@ -10,7 +10,7 @@ from cmr_lib.simulate.anatomy import HeartShape
 from cmr_lib.simulate.identity import ACDC_COHORT
 from cmr_lib.simulate.latents import Latents
 from cmr_lib.simulate.plane import Plane, Vector, centred_plane, unit
-from cmr_lib.simulate.signal import Contrast, nulling_time
+from cmr_lib.simulate.signal import MUSCLE, Contrast, nulling_time
 from cmr_lib.simulate.vendors import SITE_SCANNERS, VENDORS, Vendor
 from cmr_lib.types import Sequence, View
 
@@ -123,7 +123,7 @@ def draw_exam(settings: Simulate, latents: Latents) -> Exam:
     rr = 60000 / latents.heart_rate
     repetition = float(random.uniform(2.9, 3.8))
     flip = float(random.uniform(38, 50) if field > 2 else random.uniform(48, 62))
-    inversion = nulling_time(430.0, rr) + float(random.normal(0, 9))
+    inversion = nulling_time(MUSCLE.t1_late, rr) + float(random.normal(0, 9))
     cine = Contrast(repetition, repetition * 0.45, flip, 0.0, rr, field, float(random.uniform(1.05, 1.25)))
     late = Contrast(repetition * 1.9, repetition * 0.8, 25.0, inversion, rr, field, 1.0)
     spoiled = random.random() < settings.mess.artefact
