@@ -22,10 +22,10 @@ export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env repro test lab embed verify lint lock clean
+.PHONY: help env repro experiments test lab embed verify lint lock clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 env: $(STAMP)  ## make or refresh the environment (.venv, or the active conda environment)
 
@@ -54,6 +54,9 @@ ifeq ($(PROFILE),demo)
 else
 	"$(PY)" -m tools.workspace $(PROFILE) $(ARGS)
 endif
+
+experiments: env  ## baselines and controls on the demo's outputs, after `make repro` (minutes)
+	cd experiments && "$(BIN)/dvc" repro $(ARGS)
 
 test: lint  ## lint, floors, file hygiene, then all tests that need no GPU and no hours
 	"$(PY)" -m pytest -m "not slow and not gpu" --durations=20 $(ARGS)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("help", "env", "repro", "test", "lab", "embed", "verify", "lint", "lock", "clean")
+VERBS = ("help", "env", "repro", "test", "lab", "embed", "experiments", "verify", "lint", "lock", "clean")
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -43,7 +43,7 @@ def test_an_active_conda_environment_is_used_and_its_base_is_not(tmp_path):
 
 
 def test_embed_says_what_it_needs():
-    done = make("embed", "-o", "env")
+    done = make("embed", "experiments", "-o", "env")
     assert done.returncode != 0
     assert "make embed STUDIES=folder OUT=folder" in done.stderr
 

@@ -69,3 +69,34 @@ def test_stage_depends_on_exactly_the_library_that_its_notebook_reaches(name, mo
 
     monkeypatch.chdir(ROOT)
     assert list(STAGES[name]["deps"]) == stage_deps.wanted(STAGES[name]), "run `python -m tools.stage_deps --fix`"
+
+
+# --- experiments: a pipeline of their own ------------------------------------------------------------------------
+EXPERIMENTS = YAML(typ="safe", pure=True).load((ROOT / "experiments" / "dvc.yaml").read_text(encoding="utf-8"))[
+    "stages"
+]
+
+
+def test_every_experiment_is_a_stage_that_depends_on_what_it_runs(monkeypatch):
+    from tools import experiments, stage_deps
+
+    monkeypatch.chdir(ROOT)
+    assert list(EXPERIMENTS) == list(experiments.EXPERIMENTS)
+    for name, stage in EXPERIMENTS.items():
+        assert stage["cmd"] == f"cd .. && python -m tools.experiments {name}"
+        assert list(stage["deps"]) == stage_deps.wanted_of_experiment(name, stage), "`python -m tools.stage_deps --fix`"
+        assert stage["desc"]
+        assert outputs(stage) == {f"{name}/{file}": {"cache": False} for file in ("results.csv", "metrics.json")}
+
+
+def test_experiments_read_results_of_the_demo_that_stages_make():
+    made = {path.replace("${profile}", "demo") for stage in STAGES.values() for path in outputs(stage)}
+    for stage in EXPERIMENTS.values():
+        results = {dep.removeprefix("../") for dep in stage["deps"] if dep.startswith("../outputs/")}
+        assert results
+        assert results <= made
+
+
+def test_the_demo_knows_nothing_of_experiments():
+    assert (ROOT / "experiments" / ".dvc" / "config").is_file()  # a DVC project of its own
+    assert "experiments" not in (ROOT / "dvc.yaml").read_text(encoding="utf-8")

@@ -2,11 +2,13 @@
 
 A stage that lists too little is not run again when its code changes; one that lists the whole library is run again for
 every docstring. So the list in dvc.yaml is the import closure of the notebook, computed by grimp, and a test compares.
+An experiment (experiments/dvc.yaml) depends in the same way on what tools/experiments.py runs under its name.
 """
 
 import argparse
 import ast
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from typing import Any
 import grimp
 import nbformat
 from ruamel.yaml import YAML
+
+from tools.experiments import EXPERIMENTS
 
 PACKAGE = "cmr_lib"
 
@@ -41,38 +45,54 @@ def module_file(name: str) -> str:
     return (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).as_posix()
 
 
-def closure(notebook: Path) -> list[str]:
-    """Repository paths of the modules a notebook reaches, with the packages that hold them, sorted."""
-    nb = nbformat.read(notebook, as_version=4)
-    code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
-    seeds = set().union(*(imported_modules(source) for source in code))
-    # No notebook imports the runner: it decides what a copy looks like, but not what a stage computes.
+def closure(seeds: set[str]) -> list[str]:
+    """Repository paths of these modules and all that they import, with the packages that hold them, sorted."""
     reached = seeds.union(*(_graph().find_upstream_modules(seed) for seed in seeds))
     parents = {name.rsplit(".", depth)[0] for name in reached for depth in range(1, name.count(".") + 1)}
     return sorted(module_file(name) for name in reached | parents | {PACKAGE})
+
+
+def notebook_modules(notebook: Path) -> set[str]:
+    """Library modules that a notebook imports; no notebook imports the runner, which computes nothing of a stage."""
+    nb = nbformat.read(notebook, as_version=4)
+    code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+    return set().union(*(imported_modules(source) for source in code))
 
 
 def wanted(stage: dict[str, Any]) -> list[str]:
     """The stage's deps as they should be: notebook, modules, then whatever is not of the library, as it stands."""
     notebook = next(dep for dep in stage["deps"] if str(dep).endswith(".ipynb"))
     others = [dep for dep in stage["deps"] if not str(dep).startswith(f"{PACKAGE}/") and dep != notebook]
-    return [notebook, *closure(Path(notebook)), *others]
+    return [notebook, *closure(notebook_modules(Path(notebook))), *others]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Compare (exit 1 on a difference) or rewrite dvc.yaml."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--fix", action="store_true", help="rewrite the deps in dvc.yaml")
-    fix = parser.parse_args(arguments).fix
+def wanted_of_experiment(name: str, stage: dict[str, Any]) -> list[str]:
+    """The same for an experiment, whose paths start one folder below the repository."""
+    others = [dep for dep in stage["deps"] if not str(dep).startswith(f"../{PACKAGE}/")]
+    return [*(f"../{file}" for file in closure({EXPERIMENTS[name].__name__})), *others]
+
+
+def _correct(file: Path, right: Callable[[str, dict[str, Any]], list[str]], fix: bool) -> list[str]:
+    """Names of a pipeline's stages whose deps are wrong; rewrites the file when asked to."""
     yaml = YAML()
     yaml.width = 160
     yaml.indent(mapping=2, sequence=4, offset=2)
-    pipeline = yaml.load(Path("dvc.yaml"))
-    wrong = [name for name, stage in pipeline["stages"].items() if list(stage["deps"]) != wanted(stage)]
+    pipeline = yaml.load(file)
+    wrong = [name for name, stage in pipeline["stages"].items() if list(stage["deps"]) != right(name, stage)]
     for name in wrong if fix else []:
-        pipeline["stages"][name]["deps"] = wanted(pipeline["stages"][name])
+        pipeline["stages"][name]["deps"] = right(name, pipeline["stages"][name])
     if fix and wrong:
-        yaml.dump(pipeline, Path("dvc.yaml"))
+        yaml.dump(pipeline, file)
+    return wrong
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compare (exit 1 on a difference) or rewrite dvc.yaml and experiments/dvc.yaml."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fix", action="store_true", help="rewrite the deps")
+    fix = parser.parse_args(arguments).fix
+    wrong = _correct(Path("dvc.yaml"), lambda _, stage: wanted(stage), fix)
+    wrong += _correct(Path("experiments/dvc.yaml"), wanted_of_experiment, fix)
     print(f"{'Fixed' if fix else 'Differ from the import closure'}: {', '.join(wrong)}" if wrong else "Deps are right.")
     return 1 if wrong and not fix else 0
 
