@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from cmr_lib import params
 from cmr_lib.evaluation import baselines, ceiling, controls, harness
-from cmr_lib.evaluation.material import Settings
+from cmr_lib.evaluation.material import Baselines, Settings
 from cmr_lib.training.start import start
 from tests.toy import ToyStore, toy_settings, toy_store
 from tools import experiments
@@ -24,7 +25,7 @@ SETTINGS = Settings(
     seed=1,
     bootstrap=200,
     probe=params.Probe(strengths=[0.1], ridge=[10.0]),
-    baselines=baselines.Baselines(bins=8, grid_px=4, frame_px=8, components=3, words=50),
+    baselines=Baselines(bins=8, grid_px=4, frame_px=8, components=3, words=50),
     ceiling={"recall_at": [1, 5], "gallery_size": 3},
 )
 PLAN = toy_settings().frames
@@ -44,18 +45,26 @@ def test_small_images_are_means_of_blocks_around_the_centre():
 def test_histogram_counts_every_pixel_once():
     frames = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
     wanted = np.histogram(frames, bins=8, range=(0, 256))[0] / frames.size
-    np.testing.assert_allclose(baselines.pixel_statistics(frames, 8, 4)[:8], wanted)
+    np.testing.assert_allclose(baselines.histogram(frames, 8), wanted)
 
 
-def test_a_bag_of_pixels_does_not_know_the_order_of_frames_and_says_what_is_absent():
+def test_simple_inputs_do_not_know_the_order_of_frames_and_say_what_is_absent():
     store, texts = toy_store(5, without_lge=(2,))
     shuffled = ToyStore(store.index, [clip[::-1] for clip in store._clips])
-    found = baselines.bag_of_pixels(store, list(texts), PLAN, SETTINGS.baselines)
-    np.testing.assert_allclose(
-        found, baselines.bag_of_pixels(shuffled, list(texts), PLAN, SETTINGS.baselines), atol=1e-12
-    )
-    assert found.shape == (5, 3 * (8 + 2 * 16))  # short axis, four chambers, late enhancement
-    assert np.isnan(found).any(axis=1).tolist() == [False, False, True, False, False]
+    describe = {"bag": partial(baselines.histogram, bins=8), "small": partial(baselines.mean_and_spread, grid_px=4)}
+    found = baselines.clip_features(store, list(texts), PLAN, describe)
+    again = baselines.clip_features(shuffled, list(texts), PLAN, describe)
+    for name, columns in {"bag": 8, "small": 2 * 16}.items():
+        np.testing.assert_allclose(found[name], again[name], atol=1e-12)
+        assert found[name].shape == (5, 3 * columns)  # short axis, four chambers, late enhancement
+        assert np.isnan(found[name]).any(axis=1).tolist() == [False, False, True, False, False]
+
+
+def test_a_bag_of_pixels_does_not_know_places_and_small_images_do():
+    frames = np.random.default_rng(0).integers(0, 256, (3, 8, 8), dtype=np.uint8)
+    np.testing.assert_allclose(baselines.histogram(frames[:, ::-1], 8), baselines.histogram(frames, 8))
+    moved = baselines.mean_and_spread(frames[:, ::-1], 4) - baselines.mean_and_spread(frames, 4)
+    assert np.abs(moved).max() > 0.05
 
 
 def test_the_single_frame_is_the_end_diastolic_middle_slice():

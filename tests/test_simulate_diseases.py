@@ -4,7 +4,11 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, roc_curve
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score, roc_curve
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from cmr_lib.labels import Diagnosis
 from cmr_lib.simulate import aha, ranges
@@ -101,6 +105,24 @@ def test_strata_that_a_cine_cannot_tell_apart_exist(drawn):
             assert low <= item.targets.lvef <= high
             assert not item.disease.weak_segments
             assert item.disease.lge_pattern != "none"
+
+
+def test_nothing_but_enhancement_tells_a_silent_heart_from_a_normal_one(drawn):
+    silent = [item for code in (Diagnosis.MYO, Diagnosis.NIF) for item in drawn[code] if item.disease.silent]
+    loud = [item for code in (Diagnosis.MYO, Diagnosis.NIF) for item in drawn[code] if not item.disease.silent]
+
+    def told_apart(items):
+        both = [*drawn[Diagnosis.NOR], *items]
+        table = np.array([[*numbers(item).values(), item.person.sex == "M"] for item in both], dtype=float)
+        model = make_pipeline(StandardScaler(), RandomForestClassifier(200, min_samples_leaf=5, random_state=0))
+        kinds = [item in items for item in both]
+        folds = StratifiedKFold(5, shuffle=True, random_state=0)
+        return roc_auc_score(kinds, cross_val_predict(model, table, kinds, cv=folds, method="predict_proba")[:, 1])
+
+    assert told_apart(silent) == pytest.approx(0.5, abs=0.07)  # about 300 against 300: standard error .024
+    assert told_apart(loud) > 0.75
+    fluid = [np.mean([item.targets.effusion_mm > 0 for item in items]) for items in (silent, drawn[Diagnosis.NOR])]
+    assert fluid[0] == pytest.approx(fluid[1], abs=0.04)
 
 
 def test_only_a_normal_heart_never_enhances(drawn):

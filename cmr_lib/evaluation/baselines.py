@@ -1,7 +1,9 @@
 """Does the model see more than simple things do? Baselines without a network, read by the same probes.
 
-- `bag_of_pixels`: of every kind of clip that the model is given, a histogram and two small images, the mean and the
-  spread over the phases, averaged over slices. Which phase came first does not count.
+- `bag_of_pixels`: of every kind of clip that the model is given, a histogram of the grey values of all phases, averaged
+  over slices. Neither place nor order counts.
+- `small_images`: of the same clips two small images, the mean and the spread over all phases, averaged over slices.
+  Place counts, order does not. It sees every phase of a clip, the model only those of its plan.
 - `single_frame`: the end-diastolic image of the middle short-axis slice, averaged to a small image, as principal
   components (of the training studies).
 - `full_one_frame`: the trained model, given that one image and nothing else.
@@ -9,7 +11,8 @@
 - `full`: the trained model's embeddings.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -22,14 +25,15 @@ from cmr_lib import params
 from cmr_lib.clips import dataset
 from cmr_lib.evaluation import embed, harness, statistics
 from cmr_lib.evaluation.harness import MINUS, Answers, Features, Target
-from cmr_lib.evaluation.material import Baselines, Material, Settings
+from cmr_lib.evaluation.material import Material, Settings
 from cmr_lib.models import pretrained
 from cmr_lib.models.cmrformer import CMRformer
 from cmr_lib.types import Split
 
 NAME = "baselines"
-IMAGE_BASELINES = ("bag_of_pixels", "single_frame", "full_one_frame")
+IMAGE_BASELINES = ("bag_of_pixels", "small_images", "single_frame", "full_one_frame")
 GREYS = 256
+Describe = Callable[[UInt8[np.ndarray, "f size size"]], Float[np.ndarray, " _"]]
 RARE = 5  # a word in fewer training reports than this does not count
 
 
@@ -44,11 +48,15 @@ def small(frames: UInt8[np.ndarray, "f size size"], grid_px: int) -> Float[np.nd
     return middle.reshape(len(frames), grid_px, block, grid_px, block).mean(axis=(2, 4)) / (GREYS - 1)
 
 
-def pixel_statistics(frames: UInt8[np.ndarray, "f size size"], bins: int, grid_px: int) -> Float[np.ndarray, " stats"]:
-    """Histogram of the grey values (shares), then the mean and the spread over the frames of the small image."""
-    counts = np.bincount((frames.astype(np.uint16) * bins // GREYS).ravel(), minlength=bins)
+def histogram(frames: UInt8[np.ndarray, "f size size"], bins: int) -> Float[np.ndarray, " bins"]:
+    """Shares of the grey values, over all frames."""
+    return np.bincount((frames.astype(np.uint16) * bins // GREYS).ravel(), minlength=bins) / frames.size
+
+
+def mean_and_spread(frames: UInt8[np.ndarray, "f size size"], grid_px: int) -> Float[np.ndarray, " pixels"]:
+    """The small image's mean over the frames, then its standard deviation."""
     images = small(frames, grid_px).reshape(len(frames), -1)
-    return np.concatenate([counts / frames.size, images.mean(axis=0), images.std(axis=0)])
+    return np.concatenate([images.mean(axis=0), images.std(axis=0)])
 
 
 def centre(frames: UInt8[np.ndarray, "f size size"], crop_px: int) -> UInt8[np.ndarray, "f crop crop"]:
@@ -57,18 +65,23 @@ def centre(frames: UInt8[np.ndarray, "f size size"], crop_px: int) -> UInt8[np.n
     return frames[:, edge : edge + crop_px, edge : edge + crop_px]
 
 
-def bag_of_pixels(store: dataset.Store, keys: Sequence[str], plan: params.FramePlan, sizes: Baselines) -> Features:
-    """Pixel statistics of each study's clips, averaged over the clips of a kind (view, sequence); NaN without any."""
+def clip_features(
+    store: dataset.Store, keys: Sequence[str], plan: params.FramePlan, describe: Mapping[str, Describe]
+) -> dict[str, Features]:
+    """What each `describe` says of a study's clips, averaged over those of a kind (view, sequence); NaN without any.
+
+    By name of `describe`: the kinds side by side, one row a study.
+    """
     clips = dataset.by_kind(store.index)
     kinds = list(dict.fromkeys((place.view.value, place.sequence.value) for place in dataset.places(plan)))
-    found = np.full((len(keys), len(kinds), sizes.bins + 2 * sizes.grid_px**2), np.nan)
+    blank = np.zeros((1, plan.crop_px, plan.crop_px), dtype=np.uint8)
+    found = {name: np.full((len(keys), len(kinds), len(each(blank))), np.nan) for name, each in describe.items()}
     for study, key in enumerate(tqdm(keys, "pixels", unit="study", disable=None)):
-        for kind, name in enumerate(kinds):
-            rows = [row for row, _, _ in clips.get((key, *name), [])]
-            frames = (centre(np.asarray(store.frames(row)), plan.crop_px) for row in rows)
-            if each := [pixel_statistics(clip, sizes.bins, sizes.grid_px) for clip in frames]:
-                found[study, kind] = np.mean(each, axis=0)
-    return found.reshape(len(keys), -1)
+        for kind, place in enumerate(kinds):
+            shown = [centre(np.asarray(store.frames(row)), plan.crop_px) for row, _, _ in clips.get((key, *place), [])]
+            for name, each in describe.items() if shown else ():
+                found[name][study, kind] = np.mean([each(frames) for frames in shown], axis=0)
+    return {name: values.reshape(len(keys), -1) for name, values in found.items()}
 
 
 # --- one frame ---------------------------------------------------------------------------------------------------
@@ -127,10 +140,14 @@ def inputs(material: Material, settings: Settings) -> dict[str, Features]:
     keys, plan, sizes = material.studies["study_key"].tolist(), material.plan, settings.baselines
     train = material.rows(Split.TRAIN)
     model, _ = pretrained.from_pretrained(material.root / "pretrain" / "model")
+    describe = {
+        "bag_of_pixels": partial(histogram, bins=sizes.bins),
+        "small_images": partial(mean_and_spread, grid_px=sizes.grid_px),
+    }
     frame = single_frame(material.clips, keys, plan, sizes.frame_px)
     return {
         "full": material.image,
-        "bag_of_pixels": bag_of_pixels(material.clips, keys, plan, sizes),
+        **clip_features(material.clips, keys, plan, describe),
         "single_frame": components(frame, train, sizes.components),
         "full_one_frame": embedded(model, material.clips, keys, one_frame_plan(plan)),
         "report_only": report_only(material.texts, train, sizes.words),

@@ -33,7 +33,12 @@ class Disease:
     hypertrophy: str = "none"  # none, septal, apical, concentric
     septal_flattening: float = 0.0
     thrombus: bool = False  # at the apex of the left ventricle
-    silent: bool = False  # size and function drawn as if normal: only enhancement tells
+    silent: bool = False  # body, size, function and fluid drawn as if normal: only enhancement tells
+
+    @property
+    def seems(self) -> Diagnosis:
+        """The diagnosis that all but late enhancement is drawn from."""
+        return Diagnosis.NOR if self.silent else self.diagnosis
 
 
 def check_diagnoses(shares: dict[str, float]) -> None:

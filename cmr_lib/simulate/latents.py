@@ -91,7 +91,7 @@ def draw_person(random: np.random.Generator, diagnosis: Diagnosis) -> Person:
 def draw_targets(random: np.random.Generator, person: Person, disease: Disease) -> Targets:
     """Sizes and function that go with a body and a disease."""
     sex, bsa = person.sex, person.bsa_m2
-    diagnosis = Diagnosis.NOR if disease.silent else disease.diagnosis
+    diagnosis = disease.seems
     if diagnosis is Diagnosis.ICM:  # the more wall is lost, the lower the LVEF and the larger the ventricle
         lost = len(disease.weak_segments) * (1 - disease.contraction)
         lvef = draw(random, (62 - 4.0 * lost, 5.5, *ranges.LVEF[diagnosis][2:]))
@@ -112,7 +112,7 @@ def draw_targets(random: np.random.Generator, person: Person, disease: Disease) 
     aorta = draw(
         random, (ranges.DILATED_AORTA if wide else ranges.AORTA)[sex], 0.0 if wide else 0.05 * (person.age - 50)
     )
-    fluid = random.random() < ranges.EFFUSION_SHARE[disease.diagnosis]
+    fluid = random.random() < ranges.EFFUSION_SHARE[diagnosis]
     effusion = draw(random, ranges.EFFUSION) if fluid else 0.0
     return Targets(lvedvi * bsa, lvef, wall, rvedvi * bsa, rvef, aorta, effusion)
 
@@ -162,8 +162,8 @@ def draw_latents(seed: int, patient: int, study: int, shares: dict[str, float]) 
 
 def latents_of(seed: int, patient: int, study: int, diagnosis: Diagnosis, random: np.random.Generator) -> Latents:
     """The same for a patient whose diagnosis is settled."""
-    person = draw_person(random, diagnosis)
     disease = draw_disease(random, diagnosis)
+    person = draw_person(random, disease.seems)
     targets = draw_targets(random, person, disease)
     rate = float(np.clip(random.normal(68, 9), 48, 98))
     timing = draw_timing(project.rng(seed, "timing", patient))

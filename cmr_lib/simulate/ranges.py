@@ -83,8 +83,8 @@ EFFUSION_SHARE: dict[Diagnosis, float] = {
     NOR: 0.02, DCM: 0.06, HCM: 0.03, ICM: 0.05, ARV: 0.10, AMY: 0.30, MYO: 0.25, NIF: 0.05,
 }  # fmt: skip
 EFFUSION: Range = (8.0, 3.5, 4.5, 22)
-# Share of MYO and NIF whose size, function and walls are drawn as if they were NOR: only enhancement tells. A design
-# need, not a published share: without them nobody can measure what late enhancement adds to cine.
+# Share of MYO and NIF whose body, size, function, walls and fluid are drawn as if they were NOR: only enhancement
+# tells. A design need, not a published share: without them nobody can measure what late enhancement adds to cine.
 SILENT_SHARE = 0.5
 
 
