@@ -36,6 +36,43 @@ def test_diagnosis_and_ejection_fraction_are_read_off_the_embeddings():
     assert found["lvef.ridge_probe_minus_training_mean.mean_absolute_error"]["high"] < 0
 
 
+def experiment(name: str) -> dict:
+    return json.loads((ROOT / "experiments" / name / "metrics.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("baseline", ["bag_of_pixels", "single_frame", "full_one_frame"])
+@pytest.mark.parametrize(
+    "task",
+    [
+        "diagnosis.five classes.{}.balanced_accuracy",
+        "diagnosis.all classes.{}.balanced_accuracy",
+        "findings_mean.all.{}.auroc",
+    ],
+)
+def test_the_model_surely_beats_what_needs_no_model(task, baseline):
+    found = experiment("baselines")[task.format(f"full_minus_{baseline}")]
+    assert found["low"] > 0
+    assert found["n"] >= 240
+
+
+def test_late_enhancement_is_seen_in_its_own_images_alone():
+    found = experiment("lge_shuffle")
+    lost = found["lge.all.true_lge_minus_shuffled_lge.auroc"]
+    assert lost["value"] >= 0.10
+    assert lost["low"] > 0
+    for stratum in ("silent: DCM", "silent: NOR, MYO, NIF"):
+        left = found[f"lge.{stratum}.shuffled_lge.auroc"]
+        assert left["low"] <= 0.5 <= left["high"], stratum
+
+
+def test_the_ceiling_of_equal_reports_is_stated_and_kept():
+    best, found = experiment("ceiling"), metrics("retrieval")
+    ceiling = next(value for name, value in best.items() if "gallery of 200.ceiling.recall_at_1" in name)
+    assert 0.9 < ceiling["value"] < 1
+    for direction in ("image_to_report", "report_to_image"):
+        assert found[f"{direction}.gallery.recall_at_1"]["value"] < ceiling["low"]
+
+
 def test_readme_quotes_the_committed_numbers():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     retrieval, classification = metrics("retrieval"), metrics("classification")

@@ -38,6 +38,7 @@ def cohort_overview(truth: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
     """Four numbers (lvef, lvedvi, wall_mm, rvedvi) by diagnosis: a dot a study, the median as a bar."""
     codes = [code for code in labels.DIAGNOSES if (truth["diagnosis"] == code).any()]
     fig, axes = style.canvas(1, 4, width=style.PAGE, height=0.7 + 0.27 * len(codes), note=note, sharey=True)
+    fig.set_dpi(85)  # thousands of dots are heavy in an executed copy
     columns = {"lvef": "LVEF (%)", "lvedvi": "LVEDV index (mL/m²)", "wall_mm": "thickest wall (mm)"}
     for place, (column, label) in zip(axes[0], (columns | {"rvedvi": "RVEDV index (mL/m²)"}).items(), strict=True):
         _strips(place, truth, codes, column, label)
