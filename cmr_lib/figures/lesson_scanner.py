@@ -163,3 +163,17 @@ def beating(
     axes[0, 0].set(xlabel="% of RR", ylabel="blood in the slice (cm²)", ylim=(0, None))
     axes[0, 0].legend(loc="lower right")
     return fig
+
+
+def bars(values: Mapping[str, Num[np.ndarray, " n"]], label: str, note: str = style.PHANTOM) -> Figure:
+    """Histograms of one quantity on one scale, a colour a group; a group of one value is a line."""
+    fig, axes = style.canvas(width=1.2 * style.COLUMN, height=2.2, note=note)
+    place = axes[0, 0]
+    for (name, numbers), (colour, dash) in zip(values.items(), LOOKS, strict=False):
+        if len(numbers) == 1:
+            place.axvline(numbers[0], color=colour, linestyle=dash, label=name)
+        else:
+            place.hist(numbers, bins=30, color=colour, alpha=0.6, label=f"{name} (n = {len(numbers)})")
+    place.set(xlabel=label, ylabel="number")
+    fig.legend(loc="outside upper center", ncols=len(values))
+    return fig

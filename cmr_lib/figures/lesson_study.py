@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Num
+from jaxtyping import Float, Num, UInt8
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from cmr_lib.figures import style
-from cmr_lib.ingest.orientation import corners_mm, edge_letters
+from cmr_lib.ingest.orientation import corners_mm, cut_line, edge_letters
 from cmr_lib.types import Stack
 
 LOOKS = {
@@ -24,6 +25,8 @@ OTHER = (style.SKY, "++")
 UNUSED = ("0.8", "")
 LINES = ("-", "--", "-.", ":")
 SCALE_MM = 50.0
+PLAYED_FRAMES, PLAYED_PX = 12, 104  # most of an animation, so that an executed copy stays small
+SCREEN_DPI = 80  # of grainy pictures: an executed copy stays small
 
 
 def stack_name(stack: Stack) -> str:
@@ -61,21 +64,21 @@ def series_and_stacks(
 
 def _edges(place: Axes, stack: Stack) -> None:
     """The patient's sides at the four edges, in yellow on the picture."""
-    places = {"left": (0.03, 0.5), "right": (0.97, 0.5), "top": (0.5, 0.96), "bottom": (0.5, 0.04)}
+    places = {"left": (0.03, 0.5), "right": (0.97, 0.5), "top": (0.5, 0.97), "bottom": (0.5, 0.03)}
+    looks = {"color": "#FFD700", "fontsize": 7, "fontweight": "bold", "transform": place.transAxes}
     for edge, text in edge_letters(stack).items():
-        sides = {
-            "ha": edge if edge in ("left", "right") else "center",
-            "va": edge if edge in ("top", "bottom") else "center",
-        }
-        place.text(
-            *places[edge], text, transform=place.transAxes, color="#FFD700", fontsize=7, fontweight="bold", **sides
-        )
+        across = edge if edge in ("left", "right") else "center"
+        shown = place.text(*places[edge], text, ha=across, va=edge if across == "center" else "center", **looks)
+        shown.set_path_effects([patheffects.withStroke(linewidth=1.5, foreground="black")])
 
 
 def views(stacks: Sequence[Stack], note: str = style.PHANTOM) -> Figure:
     """The middle slice of every stack at its first phase, with the patient's sides at the edges and a 50 mm bar."""
-    fig, axes = style.canvas(1, len(stacks), width=style.PAGE, height=style.PAGE / max(3, len(stacks)) + 0.5, note=note)
+    fig, axes = style.canvas(
+        1, len(stacks), width=style.PAGE, height=style.PAGE / max(3, len(stacks)) + 0.55, note=note
+    )
     fig.get_layout_engine().set(w_pad=0.01, wspace=0.02)
+    fig.set_dpi(SCREEN_DPI)
     for place, stack in zip(axes[0], stacks, strict=True):
         image = stack.pixels[len(stack.pixels) // 2, 0]
         low, high = np.percentile(image, [1, 99.5])
@@ -91,7 +94,7 @@ def views(stacks: Sequence[Stack], note: str = style.PHANTOM) -> Figure:
 def planes_in_space(stacks: Sequence[Stack], note: str = style.PHANTOM) -> Figure:
     """The outline of every slice in the patient (mm), from two sides, a colour a stack."""
     fig, axes = style.canvas(1, 2, width=style.PAGE, height=3.2, note=note, subplot_kw={"projection": "3d"})
-    fig.set_dpi(90)
+    fig.set_dpi(SCREEN_DPI)
     corners = {index: [corners_mm(stack, i) for i in range(len(stack.pixels))] for index, stack in enumerate(stacks)}
     everything = np.concatenate([corner for outlines in corners.values() for corner in outlines])
     middle, reach = (everything.max(axis=0) + everything.min(axis=0)) / 2, np.ptp(everything, axis=0).max() / 2
@@ -103,7 +106,8 @@ def planes_in_space(stacks: Sequence[Stack], note: str = style.PHANTOM) -> Figur
                 colour = LOOKS.get(name, OTHER)[0]
                 place.plot(x, y, z, color=colour, linewidth=1, linestyle=LINES[number % len(LINES)])
         place.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach))
-        place.set(zlim=(middle[2] - reach, middle[2] + reach), box_aspect=(1, 1, 1))
+        place.set(zlim=(middle[2] - reach, middle[2] + reach))
+        place.set_box_aspect((1, 1, 1), zoom=1.15)
         place.view_init(elev=15, azim=azimuth)
         place.set_title(title, fontweight="normal")
         place.set(xlabel="right → left (mm)", ylabel="front → back", zlabel="feet → head")
@@ -125,7 +129,7 @@ def trigger_times(stack: Stack, note: str = style.PHANTOM) -> Figure:
         axes[0, 0].plot(times, [index] * phases, "o", color=style.BLUE, markersize=3)
         axes[0, 0].plot(times[-1:], [index], "s", color=style.RED, markersize=5, label="last" if index == 1 else None)
     axes[0, 0].set(xlabel="after the R wave (ms)", ylabel="slice, base to apex", title="within a slice: a beat")
-    axes[0, 0].legend(loc="upper left")
+    axes[0, 0].legend(loc="lower left", bbox_to_anchor=(0.75, 0.98), borderpad=0)
     which = np.repeat(np.arange(1, slices + 1), phases)[np.argsort(stack.trigger_ms.ravel(), kind="stable")]
     axes[0, 1].plot(np.arange(1, len(which) + 1), which, ".", color=style.ORANGE, markersize=4)
     axes[0, 1].axvspan(0.5, phases + 0.5, color="0.9", zorder=0)
@@ -133,9 +137,20 @@ def trigger_times(stack: Stack, note: str = style.PHANTOM) -> Figure:
         xlabel="place when all files are sorted by time", title=f"all at once: the first {phases} are no beat"
     )
     for place in axes[0]:
-        place.set(ylim=(slices + 1.2, 0.2))
+        place.set(ylim=(slices + 0.6, 0.4))
         place.yaxis.get_major_locator().set_params(integer=True)
     return fig
+
+
+def playable(stacks: Sequence[Stack]) -> dict[str, UInt8[np.ndarray, "_ _ _"]]:
+    """The middle slices of the stacks as 8-bit cines by view, thinned to about PLAYED_FRAMES and PLAYED_PX."""
+    cines = {}
+    for stack in stacks:
+        frames = stack.pixels[len(stack.pixels) // 2]
+        step, skip = -(-len(frames) // PLAYED_FRAMES), max(1, round(max(frames.shape[1:]) / PLAYED_PX))
+        thin = frames[::step, ::skip, ::skip]
+        cines[str(stack.view)] = (255 * np.clip(thin / max(np.percentile(thin, 99.5), 1e-6), 0, 1)).astype(np.uint8)
+    return cines
 
 
 def beat(
@@ -146,6 +161,7 @@ def beat(
 ) -> Figure:
     """One slice with a line through it, what moves in it, and that line over two beats (an M-mode)."""
     fig, axes = style.canvas(1, 3, width=style.PAGE, height=2.5, note=note, width_ratios=(1, 1, 1.3))
+    fig.set_dpi(SCREEN_DPI)
     top = np.percentile(frames, 99.5)
     style.image_axes(axes[0, 0], frames[0], vmin=0, vmax=top)
     axes[0, 0].axhline(row, color=style.ORANGE, linewidth=1)
@@ -163,24 +179,26 @@ def beat(
     return fig
 
 
-def cuts(
-    stack: Stack,
-    lines: Mapping[str, Float[np.ndarray, "points 2"]],
-    images: Mapping[str, Num[np.ndarray, "_ _"]],
-    note: str = style.PHANTOM,
-) -> Figure:
-    """Where other planes cut the middle slice of a stack, and the pictures on those planes under the same names."""
-    fig, axes = style.canvas(1, 1 + len(images), width=style.PAGE, height=2.5, note=note)
+def cuts(stack: Stack, others: Mapping[str, Stack], says: Mapping[str, str], note: str = style.PHANTOM) -> Figure:
+    """Where other planes cut the middle slice of a stack, and their first pictures, with what their names claim.
+
+    others: stack by the view that its geometry tells. says: the view that its description claims, under the same name.
+    """
+    fig, axes = style.canvas(1, 1 + len(others), width=style.PAGE, height=2.4, note=note)
     fig.get_layout_engine().set(w_pad=0.01, wspace=0.02)
-    middle = stack.pixels[len(stack.pixels) // 2, 0]
+    fig.set_dpi(SCREEN_DPI)
+    index = len(stack.pixels) // 2
+    middle = stack.pixels[index, 0]
     style.image_axes(axes[0, 0], middle, vmin=0, vmax=np.percentile(middle, 99.5))
     axes[0, 0].set(xlim=(-0.5, middle.shape[1] - 0.5), ylim=(middle.shape[0] - 0.5, -0.5))
     _edges(axes[0, 0], stack)
-    colours = (style.ORANGE, style.GREEN, style.PINK, style.SKY)
-    for number, (name, line) in enumerate(lines.items()):
-        axes[0, 0].plot(line[:, 1], line[:, 0], color=colours[number % 4], linestyle=LINES[number % 4], label=name)
-    axes[0, 0].set_title("short axis, cut", fontweight="normal")
-    for number, (place, (name, image)) in enumerate(zip(axes[0, 1:], images.items(), strict=True)):
+    axes[0, 0].set_title(f"{stack_name(stack)}, cut\n", fontweight="normal")
+    for number, (place, (name, other)) in enumerate(zip(axes[0, 1:], others.items(), strict=True)):
+        colour, line = LOOKS.get(stack_name(other), OTHER)[0], cut_line(stack, index, other)
+        if line is not None:
+            axes[0, 0].plot(line[:, 1], line[:, 0], color=colour, linestyle=LINES[number % len(LINES)])
+        image = other.pixels[len(other.pixels) // 2, 0]
         style.image_axes(place, image, vmin=0, vmax=np.percentile(image, 99.5))
-        place.set_title(name, fontweight="normal", color=colours[number % 4])
+        lie = says[name] not in (name, "unknown")
+        place.set_title(f"{name}\nname says {says[name]}", fontweight="bold" if lie else "normal", color=colour)
     return fig

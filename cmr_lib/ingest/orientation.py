@@ -16,8 +16,8 @@ WORTH = 0.38  # a direction's component from here on (22 degrees off the axes) e
 
 
 def letters(direction: Vector) -> str:
-    """The patient's sides that a unit vector points to, the strongest first: "L" or "HA"."""
-    order = np.argsort(-np.abs(direction), kind="stable")
+    """The patient's sides that a unit vector points to, at most two, the strongest first: "L" or "HA"."""
+    order = np.argsort(-np.abs(direction), kind="stable")[:2]
     return "".join(LETTERS[axis][int(direction[axis] < 0)] for axis in order if abs(direction[axis]) >= WORTH)
 
 
@@ -77,3 +77,13 @@ def one_of_each(stacks: Iterable[Stack]) -> list[Stack]:
         if key not in best or len(stack.pixels) > len(best[key].pixels):
             best[key] = stack
     return sorted(best.values(), key=lambda one: (one.sequence != Sequence.CINE, one.view != View.SAX, one.view))
+
+
+def main_cine(stacks: Iterable[Stack]) -> Stack:
+    """The short-axis cine with the most slices, else the largest other cine. Raises ValueError without any."""
+    cines = [stack for stack in stacks if stack.sequence == Sequence.CINE]
+    if not cines:
+        raise ValueError(
+            "This study holds no cine that could be read; its table of rejects says what became of its files."
+        )
+    return max(cines, key=lambda stack: (stack.view == View.SAX, len(stack.pixels)))

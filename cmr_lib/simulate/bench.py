@@ -4,12 +4,14 @@ The steps are those of the hospital (`signal`, `phantom`, `scanner`); here they 
 hospital does not have is `segmented`: a picture whose k-space came from several beats.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Float32, UInt8
 from scipy import fft, ndimage
 
-from cmr_lib import project
+from cmr_lib import params, project
 from cmr_lib.params import Simulate
 from cmr_lib.simulate.anatomy import TISSUES
 from cmr_lib.simulate.latents import draw_latents
@@ -40,7 +42,27 @@ LESSON_TISSUES = {
     "liver": TISSUES.LIVER,
     "lung": TISSUES.LUNG,
 }
+MESS = ("localiser", "t1_map", "screenshot", "repeat", "wrong_name", "corrupt")  # of a lesson's studies
 SHOWN_TOP = 1.3  # brightness that is white on the slider's picture; blood is 1
+
+
+def lesson_hospital(
+    seed: int, folder: Path | str, sax_slices: int = 5, phases: int = 10, *, messy: bool = True
+) -> Simulate:
+    """A small hospital for a lesson: nothing full-size, and either every MESS in every study or none at all.
+
+    Call it in the repository root: it starts from the smoke profile. Raises ParameterError for impossible numbers.
+    """
+    smoke = params.read_yaml("params/smoke/simulate.yaml")
+    wishes = {
+        "seed": seed,
+        "out_dir": str(folder),
+        "data_dir": str(folder),
+        "image": {"sax_slices": sax_slices, "phases": phases, "lge_slices": 4},
+        "full_size": {"share": 0.0},
+        "mess": {name: float(messy and name in MESS) for name in smoke["mess"]},
+    }
+    return params.check("simulate", params.merge(smoke, wishes))
 
 
 def first_patient(settings: Simulate, maker: str) -> int:
