@@ -20,6 +20,7 @@ LOOKS = (
     (style.PINK, (0, (1, 1))),
 )
 MAP_COLOURS = 24  # of a label image
+SCREEN_DPI, CURVES_DPI = 72, 85  # an executed copy of a lesson stays small
 
 
 def curves(
@@ -31,6 +32,7 @@ def curves(
 ) -> Figure:
     """Lines over one quantity, with vertical marks at values of it; `axes_names` are those of x and y, with units."""
     fig, axes = style.canvas(width=1.4 * style.COLUMN, height=2.5, note=note)
+    fig.set_dpi(CURVES_DPI)
     place = axes[0, 0]
     for (name, values), (colour, dash) in zip(lines.items(), LOOKS, strict=False):
         place.plot(x, values, color=colour, linestyle=dash, label=name)
@@ -40,8 +42,8 @@ def curves(
         place.axhline(0, color=style.GREY, linewidth=0.6)
     for name, value in marks.items():
         place.axvline(value, color=style.GREY, linewidth=1, linestyle=":")
-        text = {"xycoords": ("data", "axes fraction"), "xytext": (2, -2), "textcoords": "offset points"}
-        place.annotate(name, (value, 1.0), **text, fontsize=6, rotation=90, va="top")
+        text = {"xycoords": ("data", "axes fraction"), "xytext": (2, 3), "textcoords": "offset points"}
+        place.annotate(name, (value, 0.0), **text, fontsize=6, rotation=90, va="bottom")
     fig.legend(loc="outside right upper")
     return fig
 
@@ -55,6 +57,7 @@ def pictures(
     """Pictures in a row under their names, all on one grey scale; None: each on its own."""
     side = min(1.75, style.PAGE / len(images))
     fig, axes = style.canvas(1, len(images), width=side * len(images), height=side + 0.35, note=note)
+    fig.set_dpi(SCREEN_DPI)
     fig.get_layout_engine().set(w_pad=0.01, wspace=0.02)
     for place, (name, image) in zip(axes[0], images.items(), strict=True):
         low, high = limits or np.percentile(image, [0.5, 99.5])
@@ -70,7 +73,7 @@ def tissues(
     note: str = style.PHANTOM,
 ) -> Figure:
     """A label image in colours, with those of its tissues that have a name, beside the brightness made of it."""
-    fig, axes = style.canvas(1, 2, width=0.86 * style.PAGE, height=2.6, note=note)
+    fig, axes = style.canvas(1, 2, width=0.86 * style.PAGE, height=2.8, note=note)
     colours = np.array([style.plt.get_cmap("tab20")(value % 20) for value in range(MAP_COLOURS)])
     colours[0] = (0, 0, 0, 1)
     style.image_axes(axes[0, 0], labels, cmap=ListedColormap(colours), vmin=0, vmax=MAP_COLOURS - 1)
@@ -83,13 +86,18 @@ def tissues(
 
 
 def pictures_and_line(
-    images: Mapping[str, Num[np.ndarray, "_ _"]], row: int, spacing_mm: float, note: str = style.PHANTOM
+    images: Mapping[str, Num[np.ndarray, "_ _"]],
+    row: int,
+    spacing_mm: float,
+    top: float = 1.3,
+    note: str = style.PHANTOM,
 ) -> Figure:
-    """Pictures in a row with one line through them, and the brightness along it."""
+    """Pictures in a row, white at `top`, with one line through them, and the brightness along it."""
     widths = [1.0] * len(images) + [1.6]
     fig, axes = style.canvas(1, len(widths), width=style.PAGE, height=2.3, note=note, width_ratios=widths)
+    fig.set_dpi(SCREEN_DPI)
     for number, (name, image) in enumerate(images.items()):
-        style.image_axes(axes[0, number], image, vmin=0, vmax=1.3)
+        style.image_axes(axes[0, number], image, vmin=0, vmax=top)
         axes[0, number].axhline(row, color=LOOKS[number][0], linewidth=0.8)
         axes[0, number].set_title(name, fontweight="normal")
         along = np.arange(image.shape[1]) * spacing_mm
@@ -107,6 +115,7 @@ def k_space(
     size = np.log10(np.abs(np.fft.fftshift(spectrum)) + 1e-3)
     shown = np.fft.fftshift(window)
     fig, axes = style.canvas(1, 3, width=0.9 * style.PAGE, height=2.5, note=note)
+    fig.set_dpi(SCREEN_DPI)
     low, high = np.percentile(size, [5, 100])
     style.image_axes(axes[0, 0], size, vmin=low, vmax=high, cmap="magma")
     style.image_axes(axes[0, 1], shown, vmin=0, vmax=1)
@@ -124,6 +133,7 @@ def noise(
 ) -> Figure:
     """Histograms of magnitudes in regions of even brightness, with Rice's density for their signal and this sigma."""
     fig, axes = style.canvas(1, len(values), width=style.PAGE, height=2.3, note=note)
+    fig.set_dpi(CURVES_DPI)
     for place, (name, numbers) in zip(axes[0], values.items(), strict=True):
         place.hist(numbers, bins=30, density=True, color=style.SKY, edgecolor="white", linewidth=0.3, label="pixels")
         x = np.linspace(max(0.0, numbers.min() - sigma), numbers.max() + sigma, 200)

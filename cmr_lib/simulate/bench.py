@@ -43,6 +43,7 @@ LESSON_TISSUES = {
     "lung": TISSUES.LUNG,
 }
 MESS = ("localiser", "t1_map", "screenshot", "repeat", "wrong_name", "corrupt")  # of a lesson's studies
+WIDTH_MM = 160.0  # of the bench's pictures
 SHOWN_TOP = 1.3  # brightness that is white on the slider's picture; blood is 1
 
 
@@ -110,16 +111,18 @@ def settings_of(
         late=Contrast(6.5, 2.8, 25.0, nulled, rr_ms, field_t, 1.0),
         snr=snr,
         kept=kept,
-        coil=np.array([1.0, -6.0, 0.0]),
+        coil=np.array([0.8, -5.0, 0.0]),
         coil_curve=-4.0,
         gain=1.0,
         artefact=artefact,
     )
 
 
-def middle_plane(phantom: Phantom, thickness_mm: float = 8.0, height: float = 0.4, spacing_mm: float = 2.0) -> Plane:
-    """A short-axis plane at a share of the way from the valve to the apex, 192 mm wide."""
-    return sax_plane(phantom.shape, height * phantom.shape.length, spacing_mm, round(192 / spacing_mm), thickness_mm)
+def middle_plane(phantom: Phantom, thickness_mm: float = 8.0, height: float = 0.4, spacing_mm: float = 1.6) -> Plane:
+    """A short-axis plane at a share of the way from the valve to the apex, WIDTH_MM wide."""
+    return sax_plane(
+        phantom.shape, height * phantom.shape.length, spacing_mm, round(WIDTH_MM / spacing_mm), thickness_mm
+    )
 
 
 def shot_of(plane: Plane, exam: Exam, sequence: Sequence = Sequence.CINE, phases: tuple[float, ...] = (0.0,)) -> Shot:
