@@ -118,7 +118,7 @@ def settings_of(
     )
 
 
-def middle_plane(phantom: Phantom, thickness_mm: float = 8.0, height: float = 0.4, spacing_mm: float = 1.6) -> Plane:
+def middle_plane(phantom: Phantom, thickness_mm: float = 8.0, height: float = 0.4, spacing_mm: float = 2.0) -> Plane:
     """A short-axis plane at a share of the way from the valve to the apex, WIDTH_MM wide."""
     return sax_plane(
         phantom.shape, height * phantom.shape.length, spacing_mm, round(WIDTH_MM / spacing_mm), thickness_mm
