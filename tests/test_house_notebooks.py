@@ -1,4 +1,4 @@
-"""Notebooks in git are canonical, and saving them in JupyterLab keeps them so."""
+"""Notebooks in git, lessons included, are canonical essays, and saving them in JupyterLab keeps them so."""
 
 import asyncio
 import copy
@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from tools import hygiene
 
 ROOT = Path(__file__).resolve().parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted(file for file in (ROOT / "notebooks").rglob("*.ipynb") if ".ipynb_checkpoints" not in file.parts)
 
 
 def used_notebook() -> nbformat.NotebookNode:
@@ -78,6 +78,62 @@ def test_faults_are_named_and_mended(tmp_path):
 @pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.name)
 def test_notebook_in_git_is_canonical(file):
     assert list(hygiene.notebook_faults(file)) == []
+
+
+# --- essays -----------------------------------------------------------------------------------------------------
+ESSAY = "# Title\n\n**Question.** Why?\n\n| you need | you get | minutes on a laptop CPU (GPU) |\n|---|---|---|"
+
+
+def essay(tmp_path, first: str = ESSAY, *code: str) -> Path:
+    cells = [new_markdown_cell(first), new_code_cell("seed = 1", metadata={"tags": ["parameters"]})]
+    file = tmp_path / "a.ipynb"
+    nb = new_notebook(cells=cells + [new_code_cell(source) for source in code])
+    file.write_text(hygiene.canonical(nbformat.writes(nb)), encoding="utf-8")
+    return file
+
+
+@pytest.mark.parametrize("file", NOTEBOOKS, ids=lambda file: file.name)
+def test_notebook_in_git_is_an_essay(file):
+    assert list(hygiene.essay_faults(file)) == []
+
+
+def test_lessons_are_among_the_notebooks():
+    assert {file.parent.name for file in NOTEBOOKS} == {"notebooks", "lessons"}
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [
+        ("def double(x):\n    return 2 * x", "def"),
+        ("if seed:\n    class Thing:\n        pass", "class"),
+        ("try:\n    seed\nexcept ValueError:\n    pass", "try"),
+        ("async def later():\n    pass", "def"),
+        ("%load_ext autoreload", "not plain Python"),
+    ],
+)
+def test_what_belongs_in_the_library_is_found(tmp_path, code, word):
+    said = list(hygiene.essay_faults(essay(tmp_path, ESSAY, "seed + 1", code)))
+    assert len(said) == 1
+    assert "cell 4" in said[0]
+    assert word in said[0]
+
+
+@pytest.mark.parametrize("missing", ["# Title", "**Question.**", "| you need | you get | minutes"])
+def test_a_first_cell_without_title_question_or_table_is_found(tmp_path, missing):
+    assert "first cell" in next(hygiene.essay_faults(essay(tmp_path, ESSAY.replace(missing, "x"))))
+
+
+def test_a_notebook_without_parameters_is_found(tmp_path):
+    file = essay(tmp_path)
+    file.write_text(file.read_text().replace('"parameters"', '"other"'), encoding="utf-8")
+    assert "found 0" in next(hygiene.essay_faults(file))
+
+
+def test_only_notebooks_of_the_story_must_be_essays(clone):
+    for folder in ("notebooks/lessons", "elsewhere"):
+        (clone / folder).mkdir(parents=True)
+        essay(clone / folder, "no question")
+    assert [line.partition(":")[0] for line in hygiene.faults(clone)] == ["notebooks/lessons/a.ipynb"]
 
 
 # --- the tree ---------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""House rules on files: canonical notebooks, no outputs in them, no paths of a machine, no data, a small tree.
+"""House rules on files: canonical notebooks that are essays, no paths of a machine, no data, a small tree.
 
     python -m tools.hygiene          # say what is wrong; exit code 1 if anything is
     python -m tools.hygiene --fix    # rewrite notebooks in canonical form, then check
@@ -8,6 +8,7 @@ through a notebook and saving it leaves the file's bytes, and with them DVC's vi
 """
 
 import argparse
+import ast
 import json
 import re
 import subprocess
@@ -20,6 +21,8 @@ from cmr_lib import project
 from cmr_lib.run.executed import KERNELSPEC
 
 KEPT_CELL_METADATA = ("tags",)
+DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Try, ast.TryStar)  # belong in cmr_lib
+QUESTION, TABLE = "**Question.**", "| you need | you get | minutes"  # of the first cell of a notebook
 TREE_LIMIT_BYTES = 30_000_000
 # Formats that carry images, weights in pickles or measurements; none belongs in git (weights are safetensors).
 REFUSED_ENDINGS = (".dcm", ".dicom", ".ima", ".nii", ".nii.gz", ".mha", ".nrrd", ".h5", ".pt", ".pth", ".ckpt", ".pkl")
@@ -75,6 +78,31 @@ def notebook_faults(path: Path) -> Iterator[str]:
     yield f"{path}: {what}; run `python -m tools.hygiene --fix`."
 
 
+def _definitions(source: str) -> set[str]:
+    """Which of `def`, `class` and `try` a cell holds. Raises SyntaxError for a cell that is not plain Python."""
+    words = {ast.ClassDef: "class", ast.Try: "try", ast.TryStar: "try"}
+    return {words.get(type(node), "def") for node in ast.walk(ast.parse(source)) if isinstance(node, DEFINITIONS)}
+
+
+def essay_faults(path: Path) -> Iterator[str]:
+    """What keeps a notebook from being an essay: no question or table on top, no parameters, things defined in it."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    first = "".join(cells[0]["source"]) if cells else ""
+    if not first.startswith("# ") or QUESTION not in first or TABLE not in first:
+        yield f"{path}: the first cell wants a title, {QUESTION} and the table `{TABLE} …`."
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    if len(tagged) != 1:
+        yield f"{path}: one cell tagged `parameters` is wanted, found {len(tagged)}."
+    for number, cell in enumerate(cells, start=1):
+        try:
+            found = _definitions("".join(cell["source"])) if cell["cell_type"] == "code" else set()
+        except SyntaxError:
+            yield f"{path}: cell {number} is not plain Python."
+            continue
+        if found:
+            yield f"{path}: cell {number} holds {', '.join(sorted(found))}; that belongs in cmr_lib."
+
+
 def fix(path: Path) -> bool:
     """Rewrite a notebook in canonical form; True when it changed."""
     text = path.read_text(encoding="utf-8")
@@ -126,7 +154,10 @@ def faults(root: Path) -> list[str]:
     found = [*path_faults(root, files), *size_faults(root, files)]
     for file in files:
         if file.suffix == ".ipynb" and file.parts[0] != "outputs":
-            found += [fault.replace(str(root) + "/", "") for fault in notebook_faults(root / file)]
+            wrong = list(notebook_faults(root / file))
+            if file.parts[0] == "notebooks" and not wrong:
+                wrong = list(essay_faults(root / file))
+            found += [fault.replace(str(root) + "/", "") for fault in wrong]
     return found
 
 

@@ -54,11 +54,10 @@ def beating(
     return (np.clip(images / np.percentile(images, 99.5), 0, 1) * 255).astype(np.uint8)
 
 
-def heart_of(lvef: float = 60.0, wall_mm: float = 9.5, scar: float = 0.0) -> dict[str, UInt8[np.ndarray, "frames _ _"]]:
+def heart_with(lvef: float = 60.0, wall_mm: float = 9.5, scar: float = 0.0) -> Phantom:
     """A man's heart with this LVEF (%), wall (mm) and depth of a lateral infarct (0 none, 1 transmural).
 
-    Beating in short axis and four chambers, still in late enhancement; noiseless. Raises ValueError for values of no
-    living heart.
+    Raises ValueError for values of no living heart.
     """
     if not (5 <= lvef <= 85 and 4 <= wall_mm <= 35 and 0 <= scar <= 1):
         raise ValueError(f"lvef 5–85 %, wall_mm 4–35 and scar 0–1 are wanted, got {lvef:g}, {wall_mm:g} and {scar:g}.")
@@ -73,7 +72,12 @@ def heart_of(lvef: float = 60.0, wall_mm: float = 9.5, scar: float = 0.0) -> dic
         thinning=0.4 * scar,
     )
     targets = Targets(155.0 + 1.5 * max(0.0, 60 - lvef), lvef, wall_mm, 160.0, 60.0)
-    phantom = Phantom(Latents(0, 1, Person("M", 50, 178.0, 80.0), disease, targets, 66.0, shape_seed=5))
+    return Phantom(Latents(0, 1, Person("M", 50, 178.0, 80.0), disease, targets, 66.0, shape_seed=5))
+
+
+def heart_of(lvef: float = 60.0, wall_mm: float = 9.5, scar: float = 0.0) -> dict[str, UInt8[np.ndarray, "frames _ _"]]:
+    """The heart of `heart_with`, beating in short axis and four chambers, still in late enhancement; noiseless."""
+    phantom = heart_with(lvef, wall_mm, scar)
     short = sax_plane(phantom.shape, 0.4 * phantom.shape.length, 2.0, 104, 8.0)
     planes = {"SAX": short, "4CH": lax_plane(phantom.shape, View.LAX_4CH, 2.0, 104, 8.0)}
     images = {name: np.stack([phantom.render(plane, k / 12) for k in range(12)]) for name, plane in planes.items()}

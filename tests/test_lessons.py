@@ -1,0 +1,215 @@
+"""The lessons and their solutions run to their end, show what they promise, and state numbers that are right."""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from io import BytesIO
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pydicom
+import pytest
+
+pytestmark = pytest.mark.pipeline
+ROOT = Path(__file__).resolve().parents[1]
+LESSONS = ROOT / "notebooks" / "lessons"
+STUDY, STUDY_SOLUTIONS = "L1_what_is_in_a_cmr_study", "L1_solutions"
+SCANNER, SCANNER_SOLUTIONS = "L2_from_k_space_to_a_beating_phantom", "L2_solutions"
+FIGURES = {STUDY: 7, STUDY_SOLUTIONS: 1, SCANNER: 14, SCANNER_SOLUTIONS: 6}
+ANIMATIONS = {STUDY: 1, STUDY_SOLUTIONS: 0, SCANNER: 4, SCANNER_SOLUTIONS: 0}
+WRITING = (STUDY, STUDY_SOLUTIONS)  # those that write files take an out_dir
+
+
+def executed(name: str, folder: Path, *settings: str) -> nbformat.NotebookNode:
+    """The executed copy of a lesson, by the runner, with what it writes below a folder of the test."""
+    places = (f"out_dir={folder}/out",) if name in WRITING else ()
+    flags = [part for setting in (*places, *settings) for part in ("-s", setting)]
+    words = [sys.executable, "-m", "cmr_lib.run", str(LESSONS / f"{name}.ipynb"), str(folder / "copy.ipynb"), *flags]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Warning" not in done.stderr
+    return nbformat.read(folder / "copy.ipynb", as_version=4)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Runs a lesson with its defaults once: (executed copy, folder)."""
+    kept = {}
+
+    def once(name: str) -> tuple[nbformat.NotebookNode, Path]:
+        if name not in kept:
+            folder = tmp_path_factory.mktemp(name)
+            kept[name] = executed(name, folder), folder
+        return kept[name]
+
+    return once
+
+
+def said(nb: nbformat.NotebookNode) -> str:
+    """Every sentence that the lesson computed."""
+    outputs = [output for cell in nb.cells for output in cell.get("outputs", [])]
+    return "\n".join(output.data["text/markdown"] for output in outputs if "text/markdown" in output.get("data", {}))
+
+
+def numbers(pattern: str, text: str) -> list[float]:
+    """The numbers of a pattern's groups, which must occur."""
+    found = re.search(pattern, text)
+    assert found, f"{pattern!r} is not said in: {text}"
+    return [float(group.replace(",", "")) for group in found.groups()]
+
+
+# --- all of them ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", FIGURES)
+def test_lesson_shows_its_figures_and_reads_each(run, name):
+    nb, _ = run(name)
+    shown = [output.data for cell in nb.cells for output in cell.get("outputs", []) if "data" in output]
+    assert sum("image/png" in data for data in shown) == FIGURES[name]
+    assert sum("data:image/webp" in data.get("text/html", "") for data in shown) == ANIMATIONS[name]
+    code = [cell for cell in nb.cells if cell.cell_type == "code"]
+    for number, cell in enumerate(code[:-1]):
+        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+            after = [output.data for output in code[number + 1].outputs if "data" in output]
+            assert after, f"nothing reads the figure of: {cell.source}"
+            assert re.search(r"\d", after[0].get("text/markdown", "")), "a sentence with its number follows a figure"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_nothing_computed_is_missing(run, name):
+    text = said(run(name)[0])
+    assert not re.search(r"\b(nan|None|inf)\b", text)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_lesson_needs_no_torch(name):
+    """So that it starts in seconds: the modules that its cells import are imported in a fresh interpreter."""
+    nb = nbformat.read(LESSONS / f"{name}.ipynb", as_version=4)
+    nodes = [node for cell in nb.cells if cell.cell_type == "code" for node in ast.walk(ast.parse(cell.source))]
+    imports = "\n".join(ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+    assert "cmr_lib" in imports
+    code = f"{imports}\nimport sys\nprint('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(("lesson", "solutions"), [(STUDY, STUDY_SOLUTIONS), (SCANNER, SCANNER_SOLUTIONS)])
+def test_every_exercise_has_its_solution_under_the_same_name(lesson, solutions):
+    texts = {
+        name: "\n".join(cell.source for cell in nbformat.read(LESSONS / f"{name}.ipynb", as_version=4).cells)
+        for name in (lesson, solutions)
+    }
+    asked = re.findall(r"^(\d)\. \*\*(.+?)\.?\*\*", texts[lesson].partition("## Exercises")[2], re.MULTILINE)
+    solved = re.findall(r"^## (\d)\. (.+?)\??$", texts[solutions], re.MULTILINE)
+    assert 4 <= len(asked) <= 6
+    assert [(number, title.rstrip("?")) for number, title in asked] == solved
+
+
+def test_lessons_are_listed_with_question_and_minutes():
+    page = (LESSONS / "README.md").read_text(encoding="utf-8")
+    for file in LESSONS.glob("*.ipynb"):
+        assert f"`{file.name}`" in page
+    assert "| lesson | question | minutes |" in page
+
+
+# --- lesson 1 ---------------------------------------------------------------------------------------------------
+def test_study_lesson_counts_what_lies_in_the_archive(run):
+    """Oracle: zipfile and pydicom on the study that the lesson wrote."""
+    nb, folder = run(STUDY)
+    text = said(nb)
+    with zipfile.ZipFile(next((folder / "out" / "GE").glob("*.zip"))) as archive:
+        contents = [archive.read(name) for name in archive.namelist()]
+    series = set()
+    for data in contents:
+        if data[128:132] == b"DICM":
+            series.add(pydicom.dcmread(BytesIO(data), stop_before_pixels=True).SeriesInstanceUID)
+    assert numbers(r"\*\*(\d+)\*\* files in \*\*(\d+)\*\* series", text) == [len(contents), len(series)]
+    found, *parts = numbers(
+        r"\*\*(\d+)\*\* found = \*\*(\d+)\*\* accepted \+ \*\*(\d+)\*\* rejected \+ \*\*(\d+)\*\*", text
+    )
+    assert found == sum(parts) == len(contents)
+
+
+def test_study_lesson_shows_that_series_are_not_stacks_and_that_names_lie(run):
+    text = said(run(STUDY)[0])
+    one, many = numbers(
+        r"GE the 5 slices came in \*\*(\d)\*\* series, in SIEMENS the 5 slices came in \*\*(\d)\*\*", text
+    )
+    assert (one, many) == (1, 5)
+    assert numbers(r"Wrong names among the (\d) long-axis planes: \*\*(\d)\*\*", text) == [3, 1]
+    assert [numbers(rf"lax_{view} (\d+)°", text) for view in ("2ch", "3ch", "4ch")] == [[90], [90], [90]]
+    slices = numbers(r"come from \*\*(\d)\*\* slices", text)[0]
+    assert slices > 1
+
+
+def test_study_solutions_find_one_brightness_and_the_smoothest_order(run):
+    text = said(run(STUDY_SOLUTIONS)[0])
+    first, second = numbers(r"Stored brightness \*\*(\d+)\*\* and \*\*(\d+)\*\*", text)
+    assert first == pytest.approx(second, rel=0.35)  # one tissue; noise, coil and breathing differ
+    assert numbers(r"\*\*(\d+)\*\* of 200 run more smoothly", text)[0] <= 2
+    assert numbers(r"last images lie \*\*\d+ ms\*\* apart, and \*\*([\d.]+) %\*\*", text)[0] < 0.5
+    assert "begins at the **apex**" in text
+    assert numbers(r"Files found: (\d+) and (\d+)", text)[0] > numbers(r"Files found: (\d+) and (\d+)", text)[1]
+
+
+@pytest.mark.real_data
+def test_study_lesson_walks_a_real_study_without_its_names(tmp_path, real_data):
+    """Reference: the study's own README; two of its planes bear wrong names, end-systole is frame 9 of 25."""
+    shutil.unpack_archive(real_data / "siemens_3t_study.tar.xz", tmp_path / "real", filter="data")
+    nb = executed(STUDY, tmp_path, "source=real", f"study={tmp_path / 'real'}")
+    text = said(nb)
+    assert numbers(r"\*\*(\d+)\*\* accepted", text) == [275]
+    assert numbers(r"among the (\d) long-axis planes: \*\*(\d)\*\*", text) == [5, 2]
+    assert numbers(r"least like the first is number (\d+) of (\d+)", text) == [9, 25]
+    assert "trufi" not in str(nb.cells)
+
+
+# --- lesson 2 ---------------------------------------------------------------------------------------------------
+def test_scanner_lesson_states_what_formulas_say(run):
+    """Oracles: Rice's moments and the nulling time from textbook formulas, written out here."""
+    text = said(run(SCANNER)[0])
+    mean, spread = numbers(r"mean of \*\*([\d.]+) σ\*\*.*and a spread of ([\d.]+) σ", text)
+    assert mean == pytest.approx(np.sqrt(np.pi / 2), abs=0.03)
+    assert spread == pytest.approx(np.sqrt(2 - np.pi / 2), abs=0.03)
+    assert numbers(r"Muscle is black at \*\*(\d+) ms", text) == [round(500 * np.log(2 / (1 + np.exp(-900 / 500))))]
+    e1, e2 = {}, {}
+    for name, t1, t2 in (("blood", 1441, 290), ("muscle", 996, 56)):
+        e1[name], e2[name] = np.exp(-3.4 / t1), np.exp(-3.4 / t2)
+    cos = np.cos(np.deg2rad(55))
+    steady = {name: (1 - e1[name]) / (1 - (e1[name] - e2[name]) * cos - e1[name] * e2[name]) for name in e1}
+    ratio = 0.95 / 0.9 * steady["blood"] / steady["muscle"] * np.exp(-1.6 / 290 + 1.6 / 56)
+    assert numbers(r"blood is \*\*([\d.]+)\*\* times", text)[0] == pytest.approx(ratio, abs=0.06)
+
+
+def test_scanner_lesson_shows_the_effects_that_it_explains(run):
+    text = said(run(SCANNER)[0])
+    assert numbers(r"ejection fraction of \*\*(\d+) %\*\*", text)[0] == pytest.approx(50, abs=2)
+    systole, filling = numbers(r"pixels by ([\d.]+) in systole and by \*\*([\d.]+)\*\*", text)
+    assert filling > 0.03 > systole
+    half = float(re.search(r"cropped ones reach \*\*(-[\d.]+)\*\*", text)[1])
+    assert half < -0.03
+    early, null, late = (float(value) for value in re.findall(r"\*\*([\d.]+)\*\* at \d+ ms", text)[:3])
+    assert early < 1 < late < null
+    assert all(float(value) > 5 for value in re.findall(r"\*\*\+([\d.]+)\*\* σ at", text))
+
+
+def test_scanner_solutions_agree_with_their_formulas(run):
+    text = said(run(SCANNER_SOLUTIONS)[0])
+    assert numbers(r"\*\*(\d+) Hz\*\* at TR 3.4 ms", text)[0] == pytest.approx(1000 / (2 * 3.4), abs=1)
+    assert numbers(r"\*\*(\d+) Hz\*\* at TR 5 ms", text) == [100]
+    measured, expected = numbers(r"\*\*(\d+) %\*\* too bright \(Rice: (\d+) %\)", text)
+    assert measured == pytest.approx(expected, abs=4)
+    muscle, blood = numbers(r"muscle at \*\*(\d+) ms\*\*, blood at \*\*(\d+) ms\*\*", text)
+    assert muscle < blood
+
+
+def test_a_changed_number_changes_what_is_seen(run, tmp_path):
+    """No infarct, more noise: the sentences follow, and nothing breaks."""
+    usual = said(run(SCANNER)[0])
+    other = said(executed(SCANNER, tmp_path, "scar=0", "snr=8", "inversion_ms=180", "kept=0.8", "field_t=3.0"))
+    assert "there is no scar to measure" in other
+    assert "180 ms was chosen" in other
+    assert numbers(r"differ by (\d+) σ", other)[0] < numbers(r"differ by (\d+) σ", usual)[0]
+    assert "nan" not in other
