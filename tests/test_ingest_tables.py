@@ -1,9 +1,13 @@
 """Report tables as hospitals export them."""
 
+import json
+import sys
+
 import pytest
 
-from cmr_lib.ingest.tables import read_reports
+from cmr_lib.ingest.tables import read_report_table, read_reports
 from cmr_lib.params import ReportColumns
+from cmr_lib.project import keyed_name
 
 COLUMNS = ReportColumns(patient="MRN", accession="Acc", text="Befund")
 
@@ -59,4 +63,109 @@ def test_an_absent_or_foreign_file_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_reports(tmp_path / "no.csv", COLUMNS)
     with pytest.raises(ValueError, match=r"csv or \.tsv"):
-        read_reports(write(tmp_path, "x", "r.xlsx"), COLUMNS)
+        read_reports(write(tmp_path, "x", "r.docx"), COLUMNS)
+
+
+# --- other formats and encodings --------------------------------------------------------------------------------
+KEY = b"a key for tests, thirty-two bytes"
+
+
+@pytest.mark.parametrize(("encoding", "said"), [("utf-16", "utf-16"), ("utf-16-le", "utf-16"), ("cp1252", "cp1252")])
+def test_windows_encodings_are_read(tmp_path, encoding, said):
+    table = read_reports(write(tmp_path, "MRN,Acc,Befund\n1,2,“Größe” – 5\n", encoding=encoding), COLUMNS)
+    assert table.loc[0, "text"] == "“Größe” – 5"
+    assert table.attrs["encoding"] == said
+
+
+def test_semicolons_separate_where_no_comma_stands_in_the_header(tmp_path):
+    table = read_reports(write(tmp_path, "MRN;Acc;Befund\n1;2;a, 5,5 mm\n"), COLUMNS)
+    assert table.loc[0, "text"] == "a, 5,5 mm"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"MRN": 1, "Acc": "007", "Befund": "EF 5\\nb"}\n\n{"MRN": null, "Acc": "8", "Befund": ["x", "y"], "more": 1}\n',
+        '[{"MRN": 1, "Acc": "007", "Befund": "EF 5\\nb"}, {"Acc": "8", "Befund": ["x", "y"]}]',
+    ],
+)
+def test_json_lines_are_read(tmp_path, text):
+    table = read_reports(write(tmp_path, text, "r.jsonl"), COLUMNS)
+    assert table.to_numpy().tolist() == [["1", "007", "EF 5\nb"], ["", "8", "x\ny"]]
+
+
+@pytest.mark.parametrize("text", ["{", "[1, 2]", "", '{"a": 1}\n[2]', "[" * 100_000])
+def test_broken_json_is_refused_in_a_sentence(tmp_path, text):
+    with pytest.raises(ValueError, match=r"r\.jsonl") as caught:
+        read_reports(write(tmp_path, text, "r.jsonl"), COLUMNS)
+    assert len(str(caught.value)) < 200
+
+
+def test_a_folder_of_texts_is_read_by_name_and_odd_files_are_refused_by_key(tmp_path):
+    folder = tmp_path / "texts"
+    (folder / "P1").mkdir(parents=True)
+    (folder / "P1" / "A1.txt").write_text("EF 60 %\n", encoding="utf-8")
+    (folder / "A2.txt").write_bytes("Größe".encode("latin-1"))
+    (folder / "A3.txt").write_bytes(b"\x00\x01\x02\xff" * 300)
+    (folder / "A4.txt").write_bytes(b"x" * 10_000_000)
+    (folder / "A5.txt").symlink_to(folder / "A2.txt")
+    (folder / "notes.md").write_text("no report", encoding="utf-8")
+    table = read_report_table(folder, COLUMNS, KEY)
+    assert table.reports.to_numpy().tolist() == [["", "A2", "Größe", 1], ["P1", "A1", "EF 60 %", 1]]
+    codes = {keyed_name(KEY, "study", name): code for name, code in (
+        ("A3", "E_REPORT_BINARY"), ("A4", "E_REPORT_TOO_LONG"), ("A5", "N_NOT_REGULAR"))}  # fmt: skip
+    assert {row.study_key: row.code for row in table.rejects if row.level == "report"} == codes
+    assert table.found == 5 == len(table.reports) + len(codes)
+
+
+def test_a_workbook_without_its_reader_is_refused_in_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(ValueError, match="openpyxl"):
+        read_reports(write(tmp_path, "PK", "r.xlsx"), COLUMNS)
+
+
+def test_binary_is_no_table(tmp_path):
+    path = tmp_path / "r.csv"
+    path.write_bytes(bytes(range(256)) * 40)
+    with pytest.raises(ValueError, match="not text"):
+        read_reports(path, COLUMNS)
+
+
+# --- several rows a study ---------------------------------------------------------------------------------------
+def table_of(tmp_path, *rows, **settings):
+    lines = "\n".join(json.dumps(dict(zip(("MRN", "Acc", "Befund"), row, strict=True))) for row in rows)
+    return read_report_table(write(tmp_path, lines, "r.jsonl"), COLUMNS, KEY, **settings)
+
+
+def test_addenda_are_joined_behind_their_report_wherever_they_stand(tmp_path):
+    rows = ("1", "A", "ADDENDUM: T1 1010 ms."), ("1", "A", "EF 60 %."), ("1", "A", "Correction: EF 61 %."), ("2", "B", "x")
+    table = table_of(tmp_path, *rows)
+    assert table.reports["text"].tolist() == ["EF 60 %.\n\nADDENDUM: T1 1010 ms.\n\nCorrection: EF 61 %.", "x"]
+    assert table.reports["rows"].tolist() == [3, 1]
+    assert table.rejects == []
+
+
+def test_the_same_row_twice_counts_once(tmp_path):
+    table = table_of(tmp_path, ("1", "A", "EF 60 %."), ("1", "A", " ef  60 %.\n"))
+    assert table.reports["rows"].tolist() == [2]
+
+
+@pytest.mark.parametrize(("several", "text"), [("join", "EF 60.\n\nEF 30."), ("last", "EF 30.")])
+def test_two_reports_a_study_are_refused_joined_or_the_last_is_kept(tmp_path, several, text):
+    rows = ("1", "SECRET", "EF 60."), ("1", "SECRET", "EF 30."), ("2", "B", "x")
+    table = table_of(tmp_path, *rows)
+    assert table.reports["accession"].tolist() == ["B"]
+    assert [row.code for row in table.rejects] == ["E_REPORT_DUPLICATE"] * 2
+    assert {row.study_key for row in table.rejects} == {keyed_name(KEY, "study", "SECRET")}
+    assert "SECRET" not in repr(table.rejects)
+    assert table_of(tmp_path, *rows, several=several).reports["text"].tolist() == [text, "x"]
+
+
+def test_two_patients_under_one_accession_number_are_quarantined(tmp_path):
+    table = table_of(tmp_path, ("1", "A", "EF 60."), ("2", "A", "ADDENDUM: x"), ("3", "B", "y"), several="join")
+    assert [row.code for row in table.rejects] == ["E_IDENTITY_CONFLICT"] * 2
+    assert table.reports["accession"].tolist() == ["B"]
+
+
+def test_rows_without_accession_are_never_joined(tmp_path):
+    assert len(table_of(tmp_path, ("1", "", "a"), ("1", "", "a")).reports) == 2

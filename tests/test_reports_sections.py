@@ -2,9 +2,10 @@
 
 import re
 
+import numpy as np
 import pytest
 
-from cmr_lib.reports.sections import split_sections
+from cmr_lib.reports.sections import pieces_of, sections_of, split_sections
 
 FINDINGS, IMPRESSION = "LVEF 38 %. LVEDVi 112 mL/m2.", "Dilated cardiomyopathy, 2 of 3 criteria."
 
@@ -79,3 +80,43 @@ def test_no_number_is_ever_dropped():
     report = split_sections(text)
     kept = " ".join((report.indication, report.technique, report.findings, report.impression))
     assert sorted(re.findall(r"\d+\.?\d*", kept)) == sorted(re.findall(r"\d+\.?\d*", text))
+
+
+# --- five sections, and readers without headers -----------------------------------------------------------------
+@pytest.mark.parametrize("name", ["MEASUREMENTS", "Measurements", "Quantitative data", "VOLUMES"])
+def test_measurements_are_a_section_of_their_own_and_part_of_the_findings(name):
+    text = f"INDICATION: pain\n{name}: EDV 150 mL, EF 60 %\nFINDINGS: Normal LV.\nIMPRESSION: Normal."
+    assert sections_of(text) == {
+        "indication": "pain",
+        "technique": "",
+        "findings": "Normal LV.",
+        "measurements": "EDV 150 mL, EF 60 %",
+        "impression": "Normal.",
+    }
+    assert split_sections(text).findings == "EDV 150 mL, EF 60 %\nNormal LV."
+
+
+def test_paragraphs_without_headers_are_told_apart():
+    asks = "54-year-old man referred for assessment of chest pain."
+    technique = "SSFP cines and late gadolinium images were acquired after 0.2 mmol/kg contrast at 1.5 T."
+    found = "The LV is dilated, EF 38 %."
+    end = "In conclusion, dilated cardiomyopathy."
+    report = split_sections("\n\n".join((asks, technique, found, end)))
+    assert (report.indication, report.technique, report.findings, report.impression) == (asks, technique, found, end)
+
+
+def test_a_conclusion_inside_running_text_begins_the_impression():
+    report = split_sections("EF 60 %. No LGE seen in conclusion images. In summary, a normal heart.")
+    assert report.findings == "EF 60 %. No LGE seen in conclusion images."
+    assert report.impression == "In summary, a normal heart."
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_whatever_the_headers_no_number_and_no_denial_is_lost(seed):
+    random = np.random.default_rng(seed)
+    words = ["LVEF 38.5 %", "no LGE", "not dilated", "right", "left", "12 mm", "FINDINGS:", "Impression -", "\n", "\n\n",
+             "In summary,", "Measurements:", "RV: ", "without", "1.", "2)", "HISTORY", "0.2 mmol/kg", "x", "\r\n"]  # fmt: skip
+    text = " ".join(words[int(place)] for place in random.integers(len(words), size=60))
+    kept = " ".join(piece for _, piece in pieces_of(text))
+    for pattern in (r"\d+\.\d+", r"\b(?:no|not|without)\b", r"\b(?:left|right)\b", r"%|mm\b|mmol/kg"):
+        assert re.findall(pattern, kept) == re.findall(pattern, text)

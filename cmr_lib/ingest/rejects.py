@@ -46,8 +46,12 @@ CODES: dict[str, str] = {
     "E_REPORT_EMPTY": "a report without text",
     "E_REPORT_NO_ACCESSION": "a report without an accession number",
     "E_REPORT_TOO_LONG": "a report longer than the cap",
+    "E_REPORT_BINARY": "a report that is not text",
+    "E_REPORT_DUPLICATE": "different reports under one accession number, none an addendum: all are refused",
+    "W_REPORT_NO_IMPRESSION": "a report without an impression: kept",
+    "W_REPORT_NO_FINDINGS": "a report in which no finding and no number was read: kept",
     "E_UNFORESEEN": "a study whose processing failed in a way that no other code names; the tag is the error's type",
-    "W_ENCODING": "a table of reports that is not UTF-8, read as Latin-1",
+    "W_ENCODING": "a table of reports that is not UTF-8, read as Latin-1, Windows-1252 or UTF-16",
 }
 ACTIONS = {"E": "rejected", "N": "ignored", "W": "repaired"}
 COLUMNS = ("level", "code", "action", "study_key", "series_key", "file_key", "tag", "stage")

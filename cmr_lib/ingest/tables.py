@@ -1,22 +1,88 @@
-"""Tables of reports, as hospitals export them: .csv or .tsv, in UTF-8 or Latin-1, with columns of any name."""
+"""Reports as hospitals export them: a table (.csv, .tsv, .xlsx), JSON lines, or a folder of texts, in any common encoding.
 
+One report a study comes out: addenda are joined to their report, the same row twice counts once, and two different reports
+under one accession number are refused by keyed name, never by value.
+"""
+
+import codecs
 import io
+import json
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import pandas as pd
 
+from cmr_lib.ingest.rejects import reject
 from cmr_lib.params import ReportColumns
+from cmr_lib.project import keyed_name
+from cmr_lib.types import Reject
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
+JSON_LINES, WORKBOOKS, TEXTS = (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm"), (".txt", ".text")
+MAX_TEXT_BYTES = 1_000_000  # of one file in a folder of texts; longer ones are not opened
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+_ADDENDUM = re.compile(r"\s*[*#\[(_]*\s*(?:addend(?:um|a)|supplement(?:ary report)?|amendment|correction|corrigendum)\b", re.IGNORECASE)  # fmt: skip
+_NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+Several = Literal["refuse", "join", "last"]
+ROWS = ["patient", "accession", "text"]
 
 
-def _decoded(path: Path) -> tuple[str, str]:
-    """Text and encoding: UTF-8 (with or without its mark), else Latin-1, which never fails and may be wrong."""
-    data = path.read_bytes()
+# --- bytes to text ----------------------------------------------------------------------------------------------
+def decoded(data: bytes) -> tuple[str, str] | None:
+    """Text and encoding, or None for what is no text.
+
+    UTF-8, -16 and -32 with their marks, UTF-16 without one by its zero bytes, UTF-8; else Windows-1252 or Latin-1, which
+    never fail and may be wrong.
+    """
+    for mark, name in _MARKS:
+        if data.startswith(mark):
+            return _or_none(data, name, "utf-8" if name == "utf-8-sig" else name)
+    if b"\0" in data:
+        even, odd = data[0::2].count(0), data[1::2].count(0)
+        wide = max(even, odd) > 0.7 * len(data) / 2 and min(even, odd) < 0.05 * len(data) / 2
+        found = _or_none(data, "utf-16-le" if odd > even else "utf-16-be", "utf-16") if wide else None
+        return found if found and not _is_binary(found[0]) else None
+    for name, said in (("utf-8", "utf-8"), (_eight_bit(data), _eight_bit(data)), ("latin-1", "latin-1")):
+        if (text := _or_none(data, name, said)) is not None:
+            return text if not _is_binary(text[0]) else None
+    return None
+
+
+def _or_none(data: bytes, name: str, said: str) -> tuple[str, str] | None:
     try:
-        return data.decode("utf-8-sig"), "utf-8"
+        return data.decode(name), said
     except UnicodeDecodeError:
-        return data.decode("latin-1"), "latin-1"
+        return None
+
+
+def _eight_bit(data: bytes) -> str:
+    """Bytes 128 to 159 are letters and quotes in Windows-1252 only."""
+    return "cp1252" if re.search(rb"[\x80-\x9f]", data) else "latin-1"
+
+
+def _is_binary(text: str) -> bool:
+    return len(_NO_TEXT.findall(text[:4096])) > 0.01 * len(text[:4096])
+
+
+def _text_of(path: Path) -> tuple[str, str]:
+    found = decoded(path.read_bytes())
+    if found is None:
+        raise ValueError(f"Report table {path.name} is not text; .csv, .tsv, .jsonl, .xlsx or a folder of .txt is wanted.")
+    return found
+
+
+# --- text to rows -----------------------------------------------------------------------------------------------
+def _separator(text: str, suffix: str) -> str:
+    """What separates the columns: as the ending says, but a .csv of a German-speaking hospital has semicolons."""
+    first = text.split("\n", 1)[0]
+    if suffix == ".csv" and "," not in first:
+        return next((mark for mark in (";", "\t", "|") if mark in first), ",")
+    return SEPARATORS[suffix]
 
 
 def _parsed(text: str, separator: str, name: str) -> pd.DataFrame:
@@ -27,36 +93,175 @@ def _parsed(text: str, separator: str, name: str) -> pd.DataFrame:
         raise ValueError(f"Report table {name} {kind}; a table with one header row is wanted.") from None
 
 
-def read_reports(path: Path | str, columns: ReportColumns) -> pd.DataFrame:
-    """Reports with columns patient, accession, text (all str, stripped), in the order of the table.
+def _records(text: str, name: str) -> pd.DataFrame:
+    """JSON lines, or one JSON list of objects."""
+    try:
+        whole = text.lstrip().startswith("[")
+        rows = json.loads(text) if whole else [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (json.JSONDecodeError, RecursionError):
+        raise ValueError(f"Report table {name} is not JSON lines; one object a line is wanted.") from None
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"Report table {name} holds no objects; one object a line is wanted.")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    return pd.DataFrame([{key: _as_text(row.get(key)) for key in columns} for row in rows], dtype=str)
 
-    `attrs["encoding"]` is "utf-8" or "latin-1" (then one `W_ENCODING` row is due). Raises FileNotFoundError, and
-    ValueError that names a missing column and those found, or says how many accession numbers occur twice; no message
-    holds a value of the table.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"Report table {path} not found.")
-    if path.suffix.lower() not in SEPARATORS:
-        raise ValueError(f"Report table {path.name}: .csv or .tsv is wanted.")
-    text, encoding = _decoded(path)
-    table = _parsed(text, SEPARATORS[path.suffix.lower()], path.name)
+
+def _as_text(value: Any) -> str:
+    """A JSON value as a report's text; a list of strings is its lines."""
+    if isinstance(value, list):
+        return "\n".join(_as_text(part) for part in value)
+    return "" if value is None else str(value)
+
+
+def _workbook(path: Path) -> pd.DataFrame:
+    """The first sheet of an Excel file, every cell as text."""
+    try:
+        import openpyxl  # noqa: F401 (what pandas reads it with)
+    except ImportError:
+        raise ValueError(
+            f"Report table {path.name} is an Excel file, which needs openpyxl (not part of the locked environment): "
+            "install it beside, or save the sheet as .csv in UTF-8."
+        ) from None
+    try:
+        return pd.read_excel(path, dtype=str, keep_default_na=False)
+    except Exception as error:  # noqa: BLE001 (a broken workbook raises a dozen types)
+        raise ValueError(f"Report table {path.name} cannot be read as an Excel file ({type(error).__name__}).") from None
+
+
+def _table(path: Path) -> tuple[pd.DataFrame, str]:
+    suffix = path.suffix.lower()
+    if suffix in WORKBOOKS:
+        return _workbook(path), "utf-8"
+    if suffix not in (*SEPARATORS, *JSON_LINES):
+        raise ValueError(f"Report table {path.name}: .csv or .tsv, .jsonl, .xlsx or a folder of .txt is wanted.")
+    text, encoding = _text_of(path)
+    if suffix in JSON_LINES:
+        return _records(text, path.name), encoding
+    return _parsed(text, _separator(text, suffix), path.name), encoding
+
+
+def _mapped(table: pd.DataFrame, columns: ReportColumns, name: str) -> pd.DataFrame:
     for wanted in (columns.patient, columns.accession, columns.text):
         if wanted not in table.columns:
-            found = ", ".join(str(name) for name in table.columns)
-            raise ValueError(f"Report table {path.name} has no column {wanted!r}; found: {found}. See cohort.columns.")
-    reports = pd.DataFrame(
-        {
-            "patient": table[columns.patient].fillna("").str.strip(),
-            "accession": table[columns.accession].fillna("").str.strip(),
-            "text": table[columns.text].fillna("").str.strip(),
-        }
-    )
-    named = reports.loc[reports["accession"] != "", "accession"]
-    if twice := int(named.duplicated().sum()):
+            found = ", ".join(str(column) for column in table.columns)
+            raise ValueError(f"Report table {name} has no column {wanted!r}; found: {found}. See cohort.columns.")
+    chosen = {row: table[getattr(columns, row)].fillna("").str.strip() for row in ROWS}
+    return pd.DataFrame(chosen)
+
+
+def _folder_rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
+    """(patient, accession, text, code) of each text file: named by its accession number, in a folder named by its patient."""
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in TEXTS:
+            continue
+        facts, patient = path.lstat(), path.parent.name if path.parent != folder else ""
+        if not stat.S_ISREG(facts.st_mode):
+            yield patient, path.stem, "", "N_NOT_REGULAR"
+        elif facts.st_size > MAX_TEXT_BYTES:
+            yield patient, path.stem, "", "E_REPORT_TOO_LONG"
+        elif (found := decoded(path.read_bytes())) is None:
+            yield patient, path.stem, "", "E_REPORT_BINARY"
+        else:
+            yield patient, path.stem, found[0].strip(), "" if found[1] == "utf-8" else "W_ENCODING"
+
+
+# --- rows to reports --------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ReportTable:
+    """Reports, one a study, and the rows that were refused. found = rows of reports + rows in rejects that are not W."""
+
+    reports: pd.DataFrame  # patient, accession, text, rows (how many were joined), all of the export's order
+    found: int
+    encoding: str
+    rejects: list[Reject] = field(default_factory=list)
+
+
+def _same(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _united(texts: list[str], several: Several) -> tuple[str, str]:
+    """One text of several under one accession number and "", or "" and the code that refuses them.
+
+    Repeats of a text count once; a text that begins with "Addendum" goes behind the report, wherever it stood.
+    """
+    different = list({_same(text): text for text in texts}.values())
+    reports = [text for text in different if not _ADDENDUM.match(text)]
+    added = [text for text in different if _ADDENDUM.match(text)]
+    if len(reports) > 1 and several == "refuse":
+        return "", "E_REPORT_DUPLICATE"
+    kept = reports[-1:] if several == "last" else reports
+    return "\n\n".join([*kept, *added]), ""
+
+
+def _grouped(rows: pd.DataFrame, several: Several) -> tuple[list[tuple[str, str, str, int]], list[tuple[str, str, int]]]:
+    """Reports (patient, accession, text, rows) and refusals (accession, code, rows); no accession: as they stand."""
+    kept: list[tuple[str, str, str, int]] = []
+    refused: list[tuple[str, str, int]] = []
+    for accession, group in rows.groupby(rows["accession"].where(rows["accession"] != "", rows.index), sort=False):
+        patients = {name for name in group["patient"] if name}
+        text, code = _united(list(group["text"]), several) if len(group) > 1 else (group["text"].iloc[0], "")
+        if code := "E_IDENTITY_CONFLICT" if len(patients) > 1 else code:
+            refused.append((str(accession), code, len(group)))
+        else:
+            kept.append((next(iter(patients), ""), group["accession"].iloc[0], text, len(group)))
+    return kept, refused
+
+
+def _rows(path: Path, columns: ReportColumns) -> tuple[pd.DataFrame, str, list[tuple[str, str]]]:
+    """Rows, encoding, and (accession, code) of files in a folder that are no report."""
+    if path.is_dir():
+        files = list(_folder_rows(path))
+        if not files:
+            raise ValueError(f"Report folder {path.name} holds no .txt file; one file a report is wanted.")
+        usable = [row[:3] for row in files if row[3] in ("", "W_ENCODING")]
+        table = pd.DataFrame(usable, columns=ROWS, dtype=str)
+        encoding = "mixed" if any(row[3] == "W_ENCODING" for row in files) else "utf-8"
+        return table, encoding, [(row[1], row[3]) for row in files if row[3] not in ("", "W_ENCODING")]
+    if not path.is_file():
+        raise FileNotFoundError(f"Report table {path.name} not found.")
+    table, encoding = _table(path)
+    return _mapped(table, columns, path.name), encoding, []
+
+
+def read_report_table(
+    path: Path | str, columns: ReportColumns, key: bytes, several: Several = "refuse"
+) -> ReportTable:
+    """Reports of a table, JSON lines, workbook or folder, one a study; refused rows by keyed name and code.
+
+    `several` says what becomes of different reports under one accession number that are no addenda: refused (all of
+    them), joined in their order, or only the last kept. Raises FileNotFoundError, and ValueError in one sentence that
+    holds no value, for a file that is no such table.
+    """
+    rows, encoding, refused_files = _rows(Path(path), columns)
+    kept, refused = _grouped(rows, several)
+    rejects = [reject("report", code, study_key=keyed_name(key, "study", name)) for name, code in refused_files]
+    rejects += [
+        reject("report", code, study_key=keyed_name(key, "study", accession), tag=columns.accession)
+        for accession, code, count in refused
+        for _ in range(count)
+    ]
+    if encoding != "utf-8":
+        rejects.append(reject("table", "W_ENCODING"))
+    reports = pd.DataFrame(kept, columns=[*ROWS, "rows"])
+    return ReportTable(reports, len(rows) + len(refused_files), encoding, rejects)
+
+
+def read_reports(path: Path | str, columns: ReportColumns) -> pd.DataFrame:
+    """Reports with columns patient, accession, text (all str, stripped), in the order of the table, addenda joined.
+
+    `attrs["encoding"]` is "utf-8" or another (then one `W_ENCODING` row is due). Raises FileNotFoundError, and ValueError
+    that names a missing column and those found, or says how many rows repeat an accession number; no message holds a
+    value of the table. `read_report_table` refuses single studies instead.
+    """
+    path = Path(path)
+    rows, encoding, files = _rows(path, columns)
+    kept, refused = _grouped(rows, "refuse")
+    if twice := sum(count - 1 for _, _, count in refused) + len(files):
         raise ValueError(
-            f"Report table {path.name}: {twice} of {len(reports)} rows repeat an accession number; one report a study "
-            "is wanted. Merge addenda into their report first."
+            f"Report table {path.name}: {twice} of {len(rows) + len(files)} rows repeat an accession number with another "
+            "report or patient, or are no text; one report a study is wanted."
         )
+    reports = pd.DataFrame([row[:3] for row in kept], columns=ROWS, dtype=str)
     reports.attrs["encoding"] = encoding
     return reports

@@ -1,7 +1,7 @@
 """A report's text by section. Text moves between sections, it never disappears: every number stays.
 
 Sections after the SCMR reporting guideline (JCMR 2022, doi 10.1186/s12968-021-00827-z): indication, technique,
-findings, impression.
+findings, measurements, impression. Readers without headers are understood by their paragraphs, as far as that goes.
 """
 
 import re
@@ -17,7 +17,8 @@ HEADERS: dict[str, tuple[str, ...]] = {
         "technique", "mr technique", "procedure", "protocol", "sequences", "technical details", "comparison",
         "contrast", "examination", "reported by", "(?:electronically )?signed by", "dictated by",
     ),
-    "findings": ("cardiac findings", "findings?", "results?", "report", "measurements?", "observations?"),
+    "findings": ("cardiac findings", "(?:cardiac )?mri? findings", "findings?", "results?", "report", "observations?"),
+    "measurements": ("measurements?", "quantitative (?:data|results|analysis)", "(?:ventricular )?volumes", "values"),
     "impression": (
         "impressions?", "conclusions?", "summary", "summary and conclusions?", "interpretation", "opinion",
         "assessment", "final diagnosis", "diagnosis", "recommendations?", "addendum",
@@ -57,19 +58,66 @@ def _headers(text: str) -> list[tuple[int, int, str]]:
     return kept
 
 
-def split_sections(text: str) -> Report:
-    """The sections of a report. Without headers everything is findings; repeated sections are joined by a line break.
+# Without headers: what a paragraph is, by its words, and where a conclusion begins.
+_ASKS = re.compile(r"\b(?:referred (?:for|with|by)|to (?:assess|evaluate|exclude|look for)|assessment of|query|\?\s*\w+)", re.IGNORECASE)
+_ACQUIRES = re.compile(
+    r"\b(?:ssfp|bssfp|cines?|sequences?|acquired|performed|mmol|gadobutrol|gadoter\w+|contrast|scanner|tesla|1\.5 ?T|3(?:\.0)? ?T"
+    r"|breath[- ]holds?|psir|inversion recovery)\b",
+    re.IGNORECASE,
+)
+_CONCLUDES = re.compile(
+    r"(?:^|(?<=[.!?])\s+|\n\s*)(?:in (?:summary|conclusion|short)|to (?:conclude|summari[sz]e)|overall,)", re.IGNORECASE
+)
+
+
+def _kind_of(paragraph: str, number: int) -> str:
+    """Section of a paragraph without header; what is not plainly something else is findings."""
+    if number == 0 and _ASKS.search(paragraph) and not re.search(r"\d+ ?(?:%|ml|mm|g\b)", paragraph, re.IGNORECASE):
+        return "indication"
+    return "technique" if number <= 1 and len(_ACQUIRES.findall(paragraph)) >= 2 else "findings"
+
+
+def _by_paragraphs(text: str) -> list[tuple[str, str]]:
+    """(section, piece) of a text without headers. One paragraph is findings, up to "in conclusion"."""
+    last = next(iter(_CONCLUDES.finditer(text)), None)
+    body, end = (text[: last.start()], text[last.start() :]) if last else (text, "")
+    paragraphs = [piece for piece in re.split(r"\n[ \t]*\n", body) if piece.strip()]
+    many = len(paragraphs) > 1
+    pieces = [(_kind_of(piece, number) if many else "findings", piece) for number, piece in enumerate(paragraphs)]
+    return [*pieces, ("impression", end)]
+
+
+def pieces_of(text: str) -> list[tuple[str, str]]:
+    """(section, text) of every piece of a report in the order they stand, empty ones left out; headers are dropped.
 
     What stands before the first header is findings if no header names them, else part of the indication. Headers that
     are not sections (LEFT VENTRICLE: …) stay in the text of theirs.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     headers = _headers(text)
-    lead = "indication" if any(section == "findings" for _, _, section in headers) else "findings"
-    starts = [0, *(end for _, end, _ in headers)]
-    ends = [*(start for start, _, _ in headers), len(text)]
-    parts: dict[str, list[str]] = {section: [] for section in HEADERS}
-    for section, start, end in zip([lead, *(name for _, _, name in headers)], starts, ends, strict=True):
-        if piece := text[start:end].strip():
-            parts[section].append(piece)
+    if not headers:
+        found = _by_paragraphs(text)
+    else:
+        lead = "indication" if any(section == "findings" for _, _, section in headers) else "findings"
+        starts = [0, *(end for _, end, _ in headers)]
+        ends = [*(start for start, _, _ in headers), len(text)]
+        names = [lead, *(name for _, _, name in headers)]
+        found = [(name, text[start:end]) for name, start, end in zip(names, starts, ends, strict=True)]
+    return [(name, piece.strip()) for name, piece in found if piece.strip()]
+
+
+def sections_of(text: str) -> dict[str, str]:
+    """The five sections of a report by name, "" for one that it has not; repeated ones are joined by a line break."""
+    pieces = pieces_of(text)
+    return {section: "\n".join(piece for name, piece in pieces if name == section) for section in HEADERS}
+
+
+def split_sections(text: str) -> Report:
+    """The sections of a report, measurements as part of the findings (where most readers write them).
+
+    Without headers: findings, up to "in conclusion", and leading paragraphs that plainly ask or tell how it was scanned.
+    """
+    parts: dict[str, list[str]] = {"indication": [], "technique": [], "findings": [], "impression": []}
+    for name, piece in pieces_of(text):
+        parts["findings" if name == "measurements" else name].append(piece)
     return Report(**{section: "\n".join(pieces) for section, pieces in parts.items()})
