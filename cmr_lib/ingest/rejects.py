@@ -77,6 +77,9 @@ class Refused(Exception):  # noqa: N818 (a verdict on an input, not an error of 
         self.code = code
         self.tag = tag
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return Refused, (self.code, self.tag)  # it travels between processes by its arguments, not by its message
+
 
 def reject(level: str, code: str, **keys: str) -> Reject:
     """A row for the reject table; the action follows from the code. Raises KeyError for an unknown code."""
