@@ -15,8 +15,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from cmr_lib.ingest.enhanced import parse_all
 from cmr_lib.ingest.header import quiet_pydicom
-from cmr_lib.ingest.reading import parse
 from cmr_lib.ingest.rejects import CODES, Refused
 
 PLANE = maker.plane(size=16)
@@ -25,7 +25,8 @@ RAMP = np.arange(256, dtype=np.uint16).reshape(16, 16) * 7
 
 def read(data):
     with quiet_pydicom():
-        return parse(data)
+        (instance,) = parse_all(data)
+    return instance
 
 
 def code_of(data):
@@ -97,7 +98,7 @@ def test_compressed_pixels_decode_exactly(syntax, tmp_path):
 
 def test_a_missing_preamble_is_repaired_when_everything_else_is_there():
     instance = read(make()[132:])
-    assert instance.no_preamble
+    assert instance.remarks == ("W_NO_PREAMBLE",)
     assert (instance.raw == RAMP).all()
 
 
@@ -108,7 +109,9 @@ def test_trailing_zeros_cost_nothing():
 
 
 def test_an_executable_preamble_is_read_like_any_other():
-    assert (read(b"MZ" + make()[2:]).raw == RAMP).all()
+    instance = read(b"MZ" + make()[2:])
+    assert (instance.raw == RAMP).all()
+    assert instance.remarks == ("W_PREAMBLE",)
 
 
 # --- bad files --------------------------------------------------------------------------------------------------
@@ -122,8 +125,8 @@ def test_what_is_not_dicom_is_said_to_be_so(data):
 @pytest.mark.parametrize(
     "keyword",
     [
-        *("Rows", "Columns", "ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing", "SOPInstanceUID"),
-        *("SeriesInstanceUID", "PixelData", "Modality", "BitsAllocated"),
+        *("Rows", "Columns", "SOPInstanceUID", "SeriesInstanceUID", "PixelData", "Modality", "BitsAllocated"),
+        *("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing"),
     ],
 )
 def test_each_required_element_is_required(keyword):
@@ -135,7 +138,8 @@ def test_each_required_element_is_required(keyword):
         delattr(ds, keyword)
     ds.file_meta.MediaStorageSOPInstanceUID = "1.2"
     data = maker.encode(ds) if keyword != "SOPInstanceUID" else _without_instance_uid(ds)
-    assert code_of(data) == "E_REQUIRED_MISSING"
+    geometry = keyword in ("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing")
+    assert code_of(data) == ("E_GEOMETRY" if geometry else "E_REQUIRED_MISSING")
 
 
 def _without_instance_uid(ds):
@@ -171,7 +175,7 @@ def test_pixel_data_shorter_than_the_matrix_is_refused():
 
 
 def test_a_huge_declared_matrix_is_refused_before_decoding():
-    assert code_of(make(Rows=65535, Columns=65535)) == "E_TOO_BIG"
+    assert code_of(make(Rows=65535, Columns=65535)) == "E_DECLARED_TOO_BIG"
 
 
 @pytest.mark.parametrize("changes", [{"BitsAllocated": 12}, {"BitsStored": 20, "HighBit": 19}, {"RescaleSlope": "0"}])
@@ -189,9 +193,11 @@ def test_a_contradictory_pixel_description_is_refused(changes):
         ({"Modality": "OT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "N_DERIVED"),
         ({"BurnedInAnnotation": "YES"}, "N_DERIVED"),
         ({"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]}, "N_DERIVED"),
-        ({"SamplesPerPixel": 3}, "N_DERIVED"),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PixelData": bytes(3 * 512)}, "N_DERIVED"),
         ({"SOPClassUID": maker.MR + ".1"}, "E_ENHANCED_UNSUPPORTED"),
-        ({"NumberOfFrames": "2"}, "E_ENHANCED_UNSUPPORTED"),
+        ({"NumberOfFrames": "2", "PixelData": bytes(2 * 512)}, "E_ENHANCED_UNSUPPORTED"),
+        ({"SOPClassUID": maker.MR + ".3"}, "N_DERIVED"),
+        ({"SOPClassUID": maker.MR + ".2", "PixelData": None}, "N_NOT_IMAGE"),
     ],
 )
 def test_objects_that_are_not_single_mr_images_are_named(changes, code):

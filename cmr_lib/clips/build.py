@@ -5,10 +5,8 @@ depend on how many processes there are. What leaves is numbers, codes and keyed 
 reports.parquet and nowhere else.
 """
 
-import multiprocessing
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -22,9 +20,11 @@ from cmr_lib.clips.cohort import Reports, StudyResult
 from cmr_lib.clips.prepare import PreparedClip, clips_of
 from cmr_lib.clips.split import split_patients
 from cmr_lib.clips.store import write_store
+from cmr_lib.ingest.cluster import open_pool
 from cmr_lib.ingest.header import READ_ERRORS
-from cmr_lib.ingest.rejects import COLUMNS, reject
+from cmr_lib.ingest.rejects import COLUMNS, Refused, reject
 from cmr_lib.ingest.studies import StudyRead, find_studies, read_study, study_name
+from cmr_lib.ingest.workers import AHEAD, CAPS, Caps, in_order
 from cmr_lib.reports.sections import split_sections
 from cmr_lib.types import Reject, Split, View
 from cmr_lib.types import Sequence as Kind
@@ -33,15 +33,22 @@ FILES = ("found", "accepted", "rejected", "ignored")
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
+def _unread(path: Path, key: bytes, code: str, tag: str = "") -> StudyResult:
+    """What is left of a study that could not be read to its end: one row."""
+    study_key = project.keyed_name(key, "study", study_name(path))
+    row = reject("study", code, study_key=study_key, tag=tag)
+    return StudyResult(study_key, rejects=[row], counts=dict(zip(FILES, (1, 0, 1, 0), strict=True)))
+
+
 def prepare_study(path: Path, key: bytes, shape: params.ClipShape) -> StudyResult:
     """Read and prepare one study; runs in a worker. What no code foresees is a row too, with the error's type."""
     try:
         study = read_study(path, key)
         clips = clips_of(study.stacks, shape)
+    except MemoryError:
+        raise  # the worker's cap
     except READ_ERRORS as error:
-        study_key = project.keyed_name(key, "study", study_name(path))
-        row = reject("study", "E_UNFORESEEN", study_key=study_key, tag=type(error).__name__)
-        return StudyResult(study_key, rejects=[row], counts=dict(zip(FILES, (1, 0, 1, 0), strict=True)))
+        return _unread(path, key, "E_UNFORESEEN", type(error).__name__)
     patient = study.patient_id or f"of study {study.accession}"
     return StudyResult(
         study_key=study.study_key,
@@ -55,19 +62,21 @@ def prepare_study(path: Path, key: bytes, shape: params.ClipShape) -> StudyResul
 
 
 def read_all(
-    paths: Sequence[Path], key: bytes, shape: params.ClipShape, workers: int, *, progress: bool = True
+    paths: Sequence[Path],
+    key: bytes,
+    shape: params.ClipShape,
+    workers: int,
+    *,
+    progress: bool = True,
+    caps: Caps = CAPS,
 ) -> Iterator[StudyResult]:
-    """Results in the order of `paths`, whatever the number of workers; a worker that dies ends the run."""
+    """Results in the order of `paths`, whatever the number of workers; a study that breaks its worker gets a row."""
     work = partial(prepare_study, key=key, shape=shape)
-    bar = partial(tqdm, total=len(paths), desc="studies", disable=not progress)
-    if workers == 1 or len(paths) < 2:
-        yield from bar(map(work, paths))
-        return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cmr_lib.clips.build"])
-    with ProcessPoolExecutor(min(workers, len(paths)), mp_context=context) as pool:
-        chunk = max(1, min(8, len(paths) // (4 * workers)))
-        yield from bar(pool.map(work, paths, chunksize=chunk))
+    pool, at_once = open_pool(work, min(workers, len(paths)), caps, preload=[__name__])
+    with pool:
+        results = in_order(pool, paths, AHEAD * at_once)
+        for path, result in tqdm(results, total=len(paths), desc="studies", disable=not progress):
+            yield _unread(path, key, result.code) if isinstance(result, Refused) else result
 
 
 def _find(settings: params.Preprocess, folder: Path, key: bytes) -> list[Path]:

@@ -9,6 +9,7 @@ import os
 import stat
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,11 @@ class RawFile:
     name: str  # relative to the study: restricted, may hold a patient's name
     data: bytes = b""
     code: str = ""
+
+
+def safe_name(name: str) -> str:
+    """A name as valid text: bytes that are none (another encoding on disk) are written as hexadecimal."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def is_zip(path: Path) -> bool:
@@ -76,7 +82,7 @@ def walk(folder: Path, depth: int = LIMITS.depth) -> Iterator[Path]:
 def _from_folder(folder: Path, limits: Limits) -> Iterator[RawFile]:
     total = 0
     for number, path in enumerate(walk(folder, limits.depth)):
-        name = path.relative_to(folder).as_posix()
+        name = safe_name(path.relative_to(folder).as_posix())
         if number >= limits.files or total > limits.study_bytes:
             yield RawFile(name, code="E_TOO_BIG")
             continue
@@ -99,8 +105,9 @@ def _unsafe(entry: zipfile.ZipInfo, limits: Limits) -> bool:
     return outside or irregular or bomb
 
 
-def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: Limits) -> RawFile:
-    if _unsafe(entry, limits):
+def _entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, limits: Limits, doubled: set[str]) -> RawFile:
+    nested = entry.filename.lower().endswith(".zip")  # an archive in an archive is never opened
+    if nested or entry.filename in doubled or _unsafe(entry, limits):
         return RawFile(entry.filename, code="E_ARCHIVE")
     if entry.file_size > limits.file_bytes:
         return RawFile(entry.filename, code="E_TOO_BIG")
@@ -123,8 +130,10 @@ def _from_zip(path: Path, limits: Limits) -> Iterator[RawFile]:
         entries = [entry for entry in archive.infolist() if not entry.is_dir()]
         if len(entries) > limits.files or sum(entry.file_size for entry in entries) > limits.study_bytes:
             raise Refused("E_ARCHIVE")
+        times = Counter(entry.filename for entry in entries)
+        doubled = {name for name, count in times.items() if count > 1}  # which one is meant, nobody knows
         for entry in sorted(entries, key=lambda item: item.filename):
-            yield _entry(archive, entry, limits)
+            yield _entry(archive, entry, limits, doubled)
 
 
 def raw_files(path: Path, limits: Limits = LIMITS) -> Iterator[RawFile]:

@@ -1,30 +1,33 @@
-"""One DICOM file: bytes in, an `Instance` with a checked header and native pixels out, or a `Refused`.
+"""One DICOM file: bytes in, `Instance`s with a checked header and native pixels out, or a `Refused`.
 
 pydicom returns normally for many broken files (a header cut mid-way, a lying length), so success is a list of
 required elements that are there and plausible, never the absence of an exception. Reading stops behind PixelData:
-trailing rubbish costs nothing. `parse` is a pure function of the bytes, so that it can be run in a child process.
+trailing rubbish costs nothing. `parse_all` is a pure function of the bytes, so that it can be run in a child process.
 Names of elements are the keywords of DICOM PS3.6; geometry is LPS, mm (PS3.3 C.7.6.2).
 """
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float, Float32, Shaped
 from pydicom import uid
 
-from cmr_lib.ingest.header import READ_ERRORS, Header, open_header
+from cmr_lib.ingest.header import Header, open_header
+from cmr_lib.ingest.pixels import decode, frames_of, layout_of
 from cmr_lib.ingest.rejects import Refused
 
-MAX_SIDE_PX = 4096
-NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.DeflatedExplicitVRLittleEndian)
 CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
-MULTI_FRAME_MR = (CLASSIC_MR + ".1", CLASSIC_MR + ".3", CLASSIC_MR + ".4")
+ENHANCED_MR = (CLASSIC_MR + ".1", CLASSIC_MR + ".4")  # native, and converted from single-frame files
+ENHANCED_COLOUR_MR = CLASSIC_MR + ".3"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+UID_SHAPE = re.compile(r"[0-9.]{1,64}\Z")  # PS3.5 9.1, but for zeros that lead a part: real files have those
+UIDS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
 
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One single-frame MR image. Identifiers stay in memory; what leaves is keyed."""
+    """One MR image: a file, or a frame of a multi-frame file. Identifiers stay in memory; what leaves is keyed."""
 
     sop_uid: str
     series_uid: str
@@ -46,7 +49,8 @@ class Instance:
     scanning: tuple[str, ...] = ()
     manufacturer: str = ""
     description: str = ""  # restricted; a tie-break for the view, never more
-    no_preamble: bool = False
+    remarks: tuple[str, ...] = ()  # W codes of the file
+    frame: int = 0  # of a multi-frame file, from 0
 
     @property
     def normal(self) -> Float[np.ndarray, "3"]:
@@ -70,25 +74,31 @@ OPTIONAL_NUMBERS = (
 
 # --- checks -----------------------------------------------------------------------------------------------------
 def _check_kind(header: Header) -> None:
-    """Refuse what is not a single-frame MR image. SOP class and modality decide, then the presence of pixels."""
-    sop_class, modality = header.text("SOPClassUID"), header.text("Modality").upper()
+    """Refuse what is not an MR image. SOP class and modality decide, then the presence of pixels."""
+    sop_class, modality = header.sop_class, header.text("Modality").upper()
     has_pixels = "PixelData" in header
-    if sop_class.startswith(SECONDARY_CAPTURE):
+    if sop_class.startswith(SECONDARY_CAPTURE) or sop_class == ENHANCED_COLOUR_MR:
         raise Refused("N_DERIVED", "SOPClassUID")
     if modality and modality != "MR":
         raise Refused("N_NOT_MR" if has_pixels else "N_NOT_IMAGE", "Modality")
-    if sop_class in MULTI_FRAME_MR or header.number("NumberOfFrames", 1.0) > 1:
-        raise Refused("E_ENHANCED_UNSUPPORTED", "SOPClassUID")
-    if sop_class != CLASSIC_MR and sop_class in uid.UID_dictionary and not has_pixels:  # a cut UID is in no dictionary
+    images = (CLASSIC_MR, *ENHANCED_MR)
+    if sop_class not in images and sop_class in uid.UID_dictionary and not has_pixels:  # a cut UID is in no dictionary
         raise Refused("N_NOT_IMAGE", "SOPClassUID")
     for keyword in ("Modality", "SOPInstanceUID", "SeriesInstanceUID", "PixelData"):
         if keyword not in header or (keyword != "PixelData" and not header.text(keyword)):
             raise Refused("E_REQUIRED_MISSING", keyword)
+    for keyword in UIDS:
+        if (text := header.text(keyword)) and not UID_SHAPE.match(text):
+            raise Refused("E_BAD_UID", keyword)
 
 
 def _check_original(header: Header) -> None:
     """Refuse screenshots: colour, burned-in text, or ImageType SECONDARY or DERIVED without geometry of its own."""
-    if header.number("SamplesPerPixel", 1.0) != 1:
+    samples = header.count("SamplesPerPixel", 1.0)
+    if samples != 1:
+        sides = header.number("Rows", 0.0) * header.number("Columns", 0.0) * frames_of(header)
+        if not header.elements.encapsulated and len(header.raw("PixelData")) < samples * sides:
+            raise Refused("E_PIXEL_META", "SamplesPerPixel")  # colour by its word, grey by its bytes
         raise Refused("N_DERIVED", "SamplesPerPixel")
     if header.text("BurnedInAnnotation").upper() == "YES":
         raise Refused("N_DERIVED", "BurnedInAnnotation")
@@ -98,30 +108,16 @@ def _check_original(header: Header) -> None:
         raise Refused("N_DERIVED", "ImageType")
 
 
-def _shape(header: Header) -> tuple[int, int, int]:
-    """Rows, columns and bits, checked before anything is decoded."""
-    sizes = [header.number(keyword) for keyword in ("Rows", "Columns", "BitsAllocated")]
-    for keyword, size in zip(("Rows", "Columns", "BitsAllocated"), sizes, strict=True):
-        if not np.isfinite(size) or size < 1:
-            raise Refused("E_REQUIRED_MISSING", keyword)
-    rows, cols, bits = (int(size) for size in sizes)
-    if max(rows, cols) > MAX_SIDE_PX:
-        raise Refused("E_TOO_BIG", "Rows")
-    if min(rows, cols) < 8 or bits not in (8, 16, 32):
-        raise Refused("E_PIXEL_META", "BitsAllocated" if bits not in (8, 16, 32) else "Rows")
-    return rows, cols, bits
-
-
-def _geometry(header: Header) -> dict[str, np.ndarray | tuple[float, float]]:
-    """Position, unit directions and spacing. Raises Refused for anything not finite, orthogonal or plausible."""
-    spacing = header.numbers("PixelSpacing", 2)
+def checked_geometry(
+    spacing: Float[np.ndarray, "2"], orientation: Float[np.ndarray, "6"], origin: Float[np.ndarray, "3"]
+) -> dict[str, np.ndarray | tuple[float, float]]:
+    """Position, unit directions and spacing. Raises Refused for anything not orthogonal or plausible."""
     if spacing.min() < 0.1 or spacing.max() > 10:
         raise Refused("E_GEOMETRY", "PixelSpacing")
-    row, col = header.numbers("ImageOrientationPatient", 6).reshape(2, 3)
-    lengths = np.linalg.norm(row), np.linalg.norm(col)
+    row, col = orientation.reshape(2, 3)
+    lengths = float(np.sqrt(row @ row)), float(np.sqrt(col @ col))
     if abs(lengths[0] - 1) > 0.02 or abs(lengths[1] - 1) > 0.02 or abs(row @ col) > 0.02:
         raise Refused("E_GEOMETRY", "ImageOrientationPatient")
-    origin = header.numbers("ImagePositionPatient", 3)
     if np.abs(origin).max() > 5000:
         raise Refused("E_GEOMETRY", "ImagePositionPatient")
     row = row / lengths[0]
@@ -129,71 +125,70 @@ def _geometry(header: Header) -> dict[str, np.ndarray | tuple[float, float]]:
     return {
         "origin_mm": origin,
         "row_direction": row,
-        "col_direction": col / np.linalg.norm(col),
+        "col_direction": col / np.sqrt(col @ col),
         "spacing_mm": (float(spacing[0]), float(spacing[1])),
     }
 
 
-# --- pixels -----------------------------------------------------------------------------------------------------
-def _native_pixels(header: Header, shape: tuple[int, int], bits: int, order: str) -> Shaped[np.ndarray, "r c"]:
-    """Uncompressed pixels: unused high bits are cleared, the sign is extended from the highest stored bit."""
-    stored = int(header.number("BitsStored", float(bits)))
-    high = int(header.number("HighBit", float(stored - 1)))
-    if not 1 <= stored <= bits or not stored - 1 <= high < bits:
-        raise Refused("E_PIXEL_META", "BitsStored")
-    data, count = header.raw("PixelData"), shape[0] * shape[1]
-    if len(data) < count * bits // 8:
-        raise Refused("E_PIXEL_SHORT", "PixelData")
-    kind = "i" if header.number("PixelRepresentation", 0.0) == 1 else "u"
-    values = np.frombuffer(data, dtype=f"{order}{kind}{bits // 8}", count=count).astype(f"{kind}{bits // 8}")
-    if stored < bits:  # left, then (arithmetically) right: clears or sign-extends what is above the high bit
-        values = (values << (bits - 1 - high)) >> (bits - stored)
-    return values.reshape(shape)
-
-
-def _decode(header: Header, shape: tuple[int, int], bits: int) -> Shaped[np.ndarray, "rows cols"]:
-    """Pixels as stored. Raises Refused: E_TRANSFER_SYNTAX, E_PIXEL_META, E_PIXEL_SHORT, E_DECODE."""
-    syntax = uid.UID(str(header.dataset.file_meta.get("TransferSyntaxUID", "") or uid.ImplicitVRLittleEndian))
-    if syntax.is_private or syntax not in uid.AllTransferSyntaxes:
-        raise Refused("E_TRANSFER_SYNTAX", "TransferSyntaxUID")
-    if syntax in NATIVE or syntax == uid.ExplicitVRBigEndian:
-        return _native_pixels(header, shape, bits, ">" if syntax == uid.ExplicitVRBigEndian else "<")
-    try:
-        pixels = header.dataset.pixel_array
-    except READ_ERRORS:
-        raise Refused("E_DECODE", "PixelData") from None
-    if pixels.shape != shape:
-        raise Refused("E_PIXEL_META", "PixelData")
-    return np.ascontiguousarray(pixels)
-
-
-def parse(data: bytes) -> Instance:
-    """One file's bytes as an Instance; call inside `quiet_pydicom`. Raises Refused with the code and the keyword."""
-    header, bare = open_header(data)
-    _check_kind(header)
-    _check_original(header)
-    rows, cols, bits = _shape(header)
-    geometry = _geometry(header)
+def _rescale(header: Header) -> tuple[float, float]:
+    """Slope and intercept, 1 and 0 where absent. Raises Refused: E_PIXEL_META."""
     slope, intercept = header.number("RescaleSlope", 1.0), header.number("RescaleIntercept", 0.0)
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        if header.text(keyword) and not np.isfinite(header.number(keyword)):
+            raise Refused("E_PIXEL_META", keyword)
     if slope == 0:
         raise Refused("E_PIXEL_META", "RescaleSlope")
+    return slope, intercept
+
+
+def checked(data: bytes) -> Header:
+    """The header of a file that is an MR image by all it says. Raises Refused."""
+    header = open_header(data)
+    _check_kind(header)
+    _check_original(header)
+    return header
+
+
+def identity_of(header: Header) -> dict[str, object]:
+    """The fields of an `Instance` that all frames of a file share."""
+    return {
+        "sop_uid": header.text("SOPInstanceUID"),
+        "series_uid": header.text("SeriesInstanceUID"),
+        "study_uid": header.text("StudyInstanceUID"),
+        "frame_of_reference": header.text("FrameOfReferenceUID"),
+        "patient_id": header.text("PatientID"),
+        "accession": header.text("AccessionNumber"),
+        "inverted": header.text("PhotometricInterpretation") == "MONOCHROME1",
+        "manufacturer": header.text("Manufacturer"),
+        "description": header.text("SeriesDescription"),
+        "remarks": header.remarks(),
+    }
+
+
+def single_frame(header: Header) -> Instance:
+    """A classic MR image as an Instance. Raises Refused with the code and the keyword."""
+    layout = layout_of(header)
+    if layout.frames > 1:
+        raise Refused("E_ENHANCED_UNSUPPORTED", "NumberOfFrames")  # frames without places of their own
+    geometry = checked_geometry(
+        header.numbers("PixelSpacing", 2),
+        header.numbers("ImageOrientationPatient", 6),
+        header.numbers("ImagePositionPatient", 3),
+    )
+    slope, intercept = _rescale(header)
     return Instance(
-        sop_uid=header.text("SOPInstanceUID"),
-        series_uid=header.text("SeriesInstanceUID"),
-        study_uid=header.text("StudyInstanceUID"),
-        frame_of_reference=header.text("FrameOfReferenceUID"),
-        patient_id=header.text("PatientID"),
-        accession=header.text("AccessionNumber"),
-        raw=_decode(header, (rows, cols), bits),
+        raw=decode(header, layout)[0],
         slope=slope,
         intercept=intercept,
-        inverted=header.text("PhotometricInterpretation") == "MONOCHROME1",
         numbers={name: header.number(name) for name in OPTIONAL_NUMBERS if name in header},
         acquired=header.text("AcquisitionTime"),
         image_type=header.words("ImageType"),
         scanning=header.words("ScanningSequence"),
-        manufacturer=header.text("Manufacturer"),
-        description=header.text("SeriesDescription"),
-        no_preamble=bare,
+        **identity_of(header),
         **geometry,
     )
+
+
+def parse(data: bytes) -> Instance:
+    """The bytes of a single-frame file as an Instance. Raises Refused with the code and the keyword."""
+    return single_frame(checked(data))

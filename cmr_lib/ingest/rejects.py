@@ -22,17 +22,30 @@ CODES: dict[str, str] = {
     "N_REPEAT": "an earlier or less complete acquisition of a slice that is used",
     # files that should have been readable
     "E_IO": "the file system refused to give the bytes",
-    "E_TOO_BIG": "the file, or the image it declares, is larger than the cap",
+    "E_TOO_BIG": "the file, or the study, is larger than the cap",
+    "E_DECLARED_TOO_BIG": "the image that the header declares is larger than the cap: nothing was decoded",
+    "E_BOMB": "a deflated file that grows out of proportion",
+    "E_NESTING": "sequences nested too deep",
+    "E_BAD_VR": "a value representation that does not exist, or text where a number belongs",
+    "E_BAD_UID": "an identifier of image, series, study or frame that is no UID",
+    "E_LENGTH": "pixel data of a length that the description of the pixels does not explain",
     "E_REQUIRED_MISSING": "an element without which the image has no meaning is missing or unreadable",
     "E_GEOMETRY": "position, orientation or spacing is not finite or not plausible",
     "E_PIXEL_META": "the description of the pixels contradicts itself",
-    "E_PIXEL_SHORT": "fewer pixel bytes than rows × columns",
+    "E_PIXEL_SHORT": "fewer pixel bytes than frames × rows × columns",
     "E_TRANSFER_SYNTAX": "an unknown transfer syntax",
     "E_DECODE": "the pixels cannot be decoded",
-    "E_ENHANCED_UNSUPPORTED": "a multi-frame object: not read yet",
+    "E_ENHANCED_UNSUPPORTED": "a multi-frame object that does not say where each of its frames lies",
     "E_DUP_CONFLICT": "two different images under one SOPInstanceUID: both are refused",
     "W_NO_PREAMBLE": "the DICOM preamble is missing; every required element is there",
+    "W_PREAMBLE": "the preamble is the beginning of a program or archive; it is never read or copied",
+    "W_VR_FALLBACK": "value representations that are there, or not, against the declared transfer syntax",
+    "W_CHARSET": "text in another character set than the declared one; the text is not used",
+    "W_TRAILING": "rubbish behind the pixels; it is never read",
+    "W_FRAME_COUNT": "NumberOfFrames is 0: read as one image",
+    "W_FRAMES_UNUSED": "a multi-frame file of which some frames are used and some are not",
     # series, studies, reports
+    "W_SERIES_INCOMPLETE": "a slice or a phase is missing from a series that is used; the tag says which, from 1",
     "W_PHASES_RESAMPLED": "slices with different numbers of phases, resampled on the RR interval",
     "E_ARCHIVE": "a zip archive, or an entry of one, that is broken, encrypted, oversized or points outside itself",
     "E_NO_IMAGES": "a study without one readable MR image",
@@ -50,6 +63,9 @@ CODES: dict[str, str] = {
     "E_REPORT_DUPLICATE": "different reports under one accession number, none an addendum: all are refused",
     "W_REPORT_NO_IMPRESSION": "a report without an impression: kept",
     "W_REPORT_NO_FINDINGS": "a report in which no finding and no number was read: kept",
+    "E_TIMEOUT": "a study that was not read within the time limit; its worker was ended",
+    "E_MEMORY": "a study that needed more memory than the limit; its worker was ended",
+    "E_WORKER_DIED": "a study whose worker died while reading it",
     "E_UNFORESEEN": "a study whose processing failed in a way that no other code names; the tag is the error's type",
     "W_ENCODING": "a table of reports that is not UTF-8, read as Latin-1, Windows-1252 or UTF-16",
 }
@@ -64,6 +80,9 @@ class Refused(Exception):  # noqa: N818 (a verdict on an input, not an error of 
         super().__init__(f"{code}: {CODES[code]}" + (f" [{tag}]" if tag else ""))
         self.code = code
         self.tag = tag
+
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        return Refused, (self.code, self.tag)  # it travels between processes by its arguments, not by its message
 
 
 def reject(level: str, code: str, **keys: str) -> Reject:

@@ -1,6 +1,7 @@
 """A study: find it on disk, read it whole, account for every file.
 
-found = accepted + rejected + ignored, by file; a repaired file counts as accepted. Patient and accession live in
+found = accepted + rejected + ignored, by file; a repaired file counts as accepted, and so does a multi-frame file of
+which one frame or more is used. Patient and accession live in
 memory only; every name that leaves is keyed (project.keyed_name). `read_study` is a pure function of a path and a
 key, so that it can run in a child process with a time limit.
 """
@@ -12,15 +13,18 @@ from pathlib import Path
 
 import numpy as np
 
-from cmr_lib.ingest.files import LIMITS, RawFile, is_zip, raw_files, read_regular
+from cmr_lib.ingest.enhanced import parse_all
+from cmr_lib.ingest.files import LIMITS, RawFile, is_zip, raw_files, read_regular, safe_name
+from cmr_lib.ingest.gaps import gaps_of
 from cmr_lib.ingest.header import quiet_pydicom, study_uid_of
-from cmr_lib.ingest.reading import Instance, parse
+from cmr_lib.ingest.reading import Instance
 from cmr_lib.ingest.rejects import Refused, reject
 from cmr_lib.ingest.stacks import Built, build_stacks
 from cmr_lib.ingest.views import assign_views
 from cmr_lib.project import keyed_name
 from cmr_lib.types import Reject, Stack
 
+File = tuple[str, list[Instance]]  # name (restricted) and images: one, or the frames of a multi-frame file
 PEEK = 50  # files of a folder that are tried for a study's UID
 
 
@@ -121,7 +125,7 @@ class _Ledger:
         self.counts[self.row("file", code, file=file, series=series, tag=tag).action] += 1
 
 
-def _parse_all(files: Iterable[RawFile], ledger: _Ledger) -> list[tuple[str, Instance]]:
+def _parse_files(files: Iterable[RawFile], ledger: _Ledger) -> list[File]:
     found = []
     for file in files:
         ledger.counts["found"] += 1
@@ -129,35 +133,38 @@ def _parse_all(files: Iterable[RawFile], ledger: _Ledger) -> list[tuple[str, Ins
             ledger.drop(file.code, file.name)
             continue
         try:
-            instance = parse(file.data)
+            images = parse_all(file.data)
         except Refused as refused:
             ledger.drop(refused.code, file.name, tag=refused.tag)
             continue
-        found.append((file.name, instance))
-        if instance.no_preamble:
-            ledger.row("file", "W_NO_PREAMBLE", file=file.name, series=instance.series_uid)
+        found.append((file.name, images))
+        for code in images[0].remarks:
+            ledger.row("file", code, file=file.name, series=images[0].series_uid)
     return found
 
 
-def _same_pixels(first: Instance, second: Instance) -> bool:
-    same_scale = (first.slope, first.intercept) == (second.slope, second.intercept)
-    return same_scale and np.array_equal(first.raw, second.raw)
+def _same_images(first: Sequence[Instance], second: Sequence[Instance]) -> bool:
+    """Whether two files hold the same pixels, frame by frame, on the same scale."""
+    return len(first) == len(second) and all(
+        (one.slope, one.intercept) == (other.slope, other.intercept) and np.array_equal(one.raw, other.raw)
+        for one, other in zip(first, second, strict=True)
+    )
 
 
-def _without_doubles(found: list[tuple[str, Instance]], ledger: _Ledger) -> list[tuple[str, Instance]]:
-    """One instance a SOPInstanceUID: equal copies are ignored, contradicting ones all refused."""
-    by_uid: dict[str, list[tuple[str, Instance]]] = {}
-    for name, instance in found:
-        by_uid.setdefault(instance.sop_uid, []).append((name, instance))
+def _without_doubles(found: list[File], ledger: _Ledger) -> list[File]:
+    """One file a SOPInstanceUID: equal copies are ignored, contradicting ones all refused."""
+    by_uid: dict[str, list[File]] = {}
+    for name, images in found:
+        by_uid.setdefault(images[0].sop_uid, []).append((name, images))
     kept = []
     for (name, first), *others in by_uid.values():
-        conflict = not all(_same_pixels(first, other) for _, other in others)
+        conflict = not all(_same_images(first, other) for _, other in others)
         if conflict:
-            ledger.drop("E_DUP_CONFLICT", name, series=first.series_uid, tag="SOPInstanceUID")
+            ledger.drop("E_DUP_CONFLICT", name, series=first[0].series_uid, tag="SOPInstanceUID")
         else:
             kept.append((name, first))
         for other_name, other in others:
-            ledger.drop("E_DUP_CONFLICT" if conflict else "N_DUPLICATE", other_name, series=other.series_uid)
+            ledger.drop("E_DUP_CONFLICT" if conflict else "N_DUPLICATE", other_name, series=other[0].series_uid)
     return kept
 
 
@@ -184,22 +191,37 @@ def _refuse_study(ledger: _Ledger, refused: Refused, remaining: int) -> StudyRea
     return StudyRead(ledger.study_key, rejects=ledger.rejects, counts=ledger.counts)
 
 
-def _stack_up(found: list[tuple[str, Instance]], ledger: _Ledger) -> Built:
-    """Stacks with views; unused files and resampled stacks go to the ledger."""
-    names = {id(instance): name for name, instance in found}
-    built = build_stacks([instance for _, instance in found], lambda uid: keyed_name(ledger.key, "series", uid))
-    for instance, code in built.dropped:
-        ledger.drop(code, names[id(instance)], series=instance.series_uid)
+def _count_files(found: Sequence[File], built: Built, ledger: _Ledger) -> None:
+    """Every file once: accepted if one of its frames is used, else dropped by the code of its first frame."""
+    codes = {id(instance): code for instance, code in built.dropped}
+    for name, images in found:
+        unused = [codes[id(image)] for image in images if id(image) in codes]
+        series = images[0].series_uid
+        if len(unused) == len(images):
+            ledger.drop(unused[0], name, series=series)
+            continue
+        ledger.counts["accepted"] += 1
+        if unused:
+            ledger.row("file", "W_FRAMES_UNUSED", file=name, series=series)
+
+
+def _stack_up(found: Sequence[File], ledger: _Ledger) -> Built:
+    """Stacks with views; unused files, and what is missing from or resampled in stacks, go to the ledger."""
+    instances = [image for _, images in found for image in images]
+    built = build_stacks(instances, lambda uid: keyed_name(ledger.key, "series", uid))
+    _count_files(found, built, ledger)
     for index in built.resampled:
         ledger.row("series", "W_PHASES_RESAMPLED", series=built.used[index][0].series_uid)
-    ledger.counts["accepted"] += sum(len(used) for used in built.used)
+    for used in built.used:
+        for image, what in gaps_of(used):
+            ledger.row("series", "W_SERIES_INCOMPLETE", series=image.series_uid, tag=what)
     built.stacks = assign_views(built.stacks, built.descriptions)
     return built
 
 
 def study_name(path: Path) -> str:
     """The name of a study's folder, or of its .zip without the ending (restricted: often the accession number)."""
-    return path.stem if path.suffix.lower() == ".zip" else path.name
+    return safe_name(path.stem if path.suffix.lower() == ".zip" else path.name)
 
 
 def read_study(path: Path | str, key: bytes) -> StudyRead:
@@ -213,12 +235,12 @@ def read_study(path: Path | str, key: bytes) -> StudyRead:
     path.lstat()
     try:
         with quiet_pydicom():
-            found = _parse_all(raw_files(path), ledger)
+            found = _parse_files(raw_files(path), ledger)
     except Refused as refused:
         ledger.counts = dict.fromkeys(ledger.counts, 0) | {"found": 1}
         return _refuse_study(ledger, refused, 1)
     try:
-        patient, accession = _identity([instance for _, instance in found])
+        patient, accession = _identity([image for _, images in found for image in images])
     except Refused as refused:
         return _refuse_study(ledger, refused, len(found))
     accession = accession or study_name(path)
