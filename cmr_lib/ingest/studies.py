@@ -189,7 +189,7 @@ def _stack_up(found: list[tuple[str, Instance]], ledger: _Ledger) -> Built:
     names = {id(instance): name for name, instance in found}
     built = build_stacks([instance for _, instance in found], lambda uid: keyed_name(ledger.key, "series", uid))
     for instance, code in built.dropped:
-        ledger.drop(code, names[id(instance)], series=instance.series_uid)
+        ledger.drop(code, names[id(instance)], series=instance.series_uid, tag=built.kinds[id(instance)].value)
     for index in built.resampled:
         ledger.row("series", "W_PHASES_RESAMPLED", series=built.used[index][0].series_uid)
     ledger.counts["accepted"] += sum(len(used) for used in built.used)
