@@ -32,6 +32,22 @@ class Sequence(StrEnum):
     OTHER = "other"
 
 
+class ImageKind(StrEnum):
+    """What an acquisition is, finer than `Sequence`: what a data card counts. Only the first three become stacks."""
+
+    CINE = "cine"
+    LGE_MAGNITUDE = "lge_magnitude"
+    LGE_PSIR = "lge_psir"  # phase-sensitive inversion recovery
+    T1_MAP = "t1_map"
+    T2_MAP = "t2_map"
+    MAP = "map"  # another map, or one that does not say of what
+    FLOW_MAGNITUDE = "flow_magnitude"  # of a phase-contrast pair
+    FLOW_VELOCITY = "flow_velocity"
+    LOCALISER = "localiser"
+    SCREENSHOT = "screenshot"
+    OTHER = "other"  # perfusion, inversion-time scout, several echoes
+
+
 class Split(StrEnum):
     """Which part of the cohort a patient, with all studies, belongs to."""
 
@@ -61,7 +77,7 @@ class Stack:
     spacing_mm: tuple[float, float]  # (between rows, between columns), as PixelSpacing
     trigger_ms: Float[np.ndarray, "slices phases"]
     series_keys: tuple[str, ...] = ()  # keyed names of the series it was built from
-    facts: dict[str, float | int | str] = field(default_factory=dict)  # allow-listed: vendor code, field strength, ...
+    facts: dict[str, float | int | str] = field(default_factory=dict)  # allow-listed: vendor code, confidences, ...
 
     @property
     def normal(self) -> Float[np.ndarray, "3"]:
@@ -100,5 +116,5 @@ class Reject:
     study_key: str = ""
     series_key: str = ""
     file_key: str = ""
-    tag: str = ""  # DICOM keyword or column name
+    tag: str = ""  # DICOM keyword, column name, or ImageKind of an image that is set aside
     stage: str = "preprocess"

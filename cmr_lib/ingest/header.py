@@ -33,7 +33,7 @@ WANTED = (
     "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "RescaleSlope",
     "RescaleIntercept", "BurnedInAnnotation", "TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIndex",
     "TemporalPositionIdentifier", "FrameTime", "InstanceNumber", "AcquisitionNumber", "AcquisitionTime",
-    "NominalInterval", "HeartRate", "CardiacNumberOfImages", "EchoTime", "InversionTime", "ScanningSequence",
+    "NominalInterval", "HeartRate", "CardiacNumberOfImages", "EchoTime", "InversionTime", "VelocityEncodingMaximumValue", "ScanningSequence",
     "Manufacturer", "MagneticFieldStrength", "SliceThickness", "SeriesDescription", "PixelData",
 )  # fmt: skip
 TAGS = {name: tag for name in WANTED if (tag := tag_for_keyword(name)) is not None}

@@ -68,7 +68,7 @@ class Instance:
 OPTIONAL_NUMBERS = (
     "TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIndex", "TemporalPositionIdentifier",
     "FrameTime", "InstanceNumber", "AcquisitionNumber", "NominalInterval", "HeartRate", "CardiacNumberOfImages",
-    "EchoTime", "InversionTime", "MagneticFieldStrength", "SliceThickness",
+    "EchoTime", "InversionTime", "VelocityEncodingMaximumValue", "MagneticFieldStrength", "SliceThickness",
 )  # fmt: skip
 
 

@@ -198,7 +198,7 @@ def _count_files(found: Sequence[File], built: Built, ledger: _Ledger) -> None:
         unused = [codes[id(image)] for image in images if id(image) in codes]
         series = images[0].series_uid
         if len(unused) == len(images):
-            ledger.drop(unused[0], name, series=series)
+            ledger.drop(unused[0], name, series=series, tag=built.kinds[id(images[0])].value)
             continue
         ledger.counts["accepted"] += 1
         if unused:
