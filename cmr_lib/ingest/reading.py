@@ -47,6 +47,9 @@ class Instance:
     manufacturer: str = ""
     description: str = ""  # restricted; a tie-break for the view, never more
     no_preamble: bool = False
+    study_date: str = ""  # restricted: leaves as a keyed shift only (ingest.person)
+    sex: str = ""
+    age: str = ""
 
     @property
     def normal(self) -> Float[np.ndarray, "3"]:
@@ -195,5 +198,8 @@ def parse(data: bytes) -> Instance:
         manufacturer=header.text("Manufacturer"),
         description=header.text("SeriesDescription"),
         no_preamble=bare,
+        study_date=header.text("StudyDate"),
+        sex=header.text("PatientSex"),
+        age=header.text("PatientAge"),
         **geometry,
     )
