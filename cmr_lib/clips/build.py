@@ -20,6 +20,7 @@ from tqdm import tqdm
 from cmr_lib import params, project
 from cmr_lib.clips import cohort, datacard, quality, resume
 from cmr_lib.clips.cohort import Reports, StudyResult
+from cmr_lib.clips.origin import ORIGIN_NAME
 from cmr_lib.clips.prepare import PreparedClip
 from cmr_lib.clips.split import keep_official, split_patients
 from cmr_lib.clips.store import write_store
@@ -33,7 +34,7 @@ from cmr_lib.types import Sequence as Kind
 
 OUTPUTS = (
     *("store", "studies.parquet", "reports.parquet", "rejects.csv", "qc.csv"),
-    *("cohort.json", "data_card.md", "data_card.csv"),
+    *(ORIGIN_NAME, "data_card.md", "data_card.csv"),
 )
 EARLIEST = datetime.date(1900, 1, 1).toordinal()  # a day before that is no study's, and could not be shifted
 
@@ -220,7 +221,7 @@ def _write_card(
     synthetic = source == "simulated" or any(study.facts.get("synthetic") for study in studies)
     origin = datacard.origin_of(source, synthetic=synthetic)
     card = datacard.card_table(table, index, counts, rejects)
-    project.write_json(out / "cohort.json", datacard.as_record(origin))
+    project.write_json(out / ORIGIN_NAME, datacard.as_record(origin))
     project.write_table(out / "data_card.csv", card)
     text = datacard.card_text(origin, card, counts, table["patient_key"].nunique())
     project.write_text(out / "data_card.md", text)

@@ -5,16 +5,16 @@ as data_card.md for people and data_card.csv for programs; counts only.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
+from cmr_lib.clips.origin import PHANTOM, Origin
 from cmr_lib.ingest.public import catalogue
 from cmr_lib.ingest.rejects import CODES
 
 NOT_SAID = "not said"
-PHANTOM = "synthetic phantom"
 COLUMNS = ("section", "item", "count", "share")
 HEADINGS = {
     "split": "Studies by split",
@@ -29,23 +29,15 @@ HEADINGS = {
 }
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Whose data a cohort is; written to cohort.json, so that every later stage can say it."""
-
-    source: str  # as in params
-    title: str
-    note: str  # stands on every figure
-    citation: str = ""
-    licence: str = ""
-
-
 def origin_of(source: str, *, synthetic: bool) -> Origin:
     """The origin of a cohort. `synthetic`: its files call themselves phantoms, in whatever layout."""
     if source in catalogue.SETS:
         known = catalogue.SETS[source]
         note = f"{PHANTOM} in the layout of {known.title}" if synthetic else known.title
-        return Origin(source, note, note, known.citation, known.licence)
+        licence = (
+            f"{PHANTOM}s made here are free to use; the set itself: {known.licence}" if synthetic else known.licence
+        )
+        return Origin(source, note, note, known.citation, licence)
     if source == "simulated":
         return Origin(source, "The synthetic hospital", PHANTOM, licence="made here: free to use, nobody's heart")
     return Origin(source, "A clinic's own studies", "own studies", licence="the clinic's: restricted")

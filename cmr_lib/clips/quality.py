@@ -7,10 +7,12 @@ nothing.
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from jaxtyping import UInt8
 
 from cmr_lib import types
 from cmr_lib.clips.prepare import MIDDLE, PreparedClip
+from cmr_lib.clips.store import ClipStore
 
 INNER = 0.3  # radius of "the heart", as a share of the clip's side
 MOVING = 2.0  # the middle moves this many times more than the rim in a clip that shows a heart
@@ -22,6 +24,7 @@ COLUMNS = (
 )
 
 Frames = UInt8[np.ndarray, "frames size size"]
+Picture = UInt8[np.ndarray, "size size"]
 
 
 def _away(size: int) -> np.ndarray:
@@ -82,3 +85,21 @@ def quality_of(clips: Sequence[PreparedClip]) -> dict[str, float | int]:
         "contrast": fine,
         "confidence": float(np.mean(confidence)) if confidence else float("nan"),
     }
+
+
+def moments(frames: Frames, phase_of_es: float) -> tuple[Picture, Picture]:
+    """The frame at the R wave and the one at end-systole (at a third of the beat where that is unclear)."""
+    phase = phase_of_es if np.isfinite(phase_of_es) else 1 / 3
+    return frames[0], frames[round(phase * len(frames)) % len(frames)]
+
+
+def worst(clips: ClipStore, table: pd.DataFrame, count: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The two moments of the `count` studies with the lowest score, by what to write above them.
+
+    table: of `quality_of`, one row a study, worst first.
+    """
+    shown = {}
+    for row in table.head(count).itertuples(index=False):
+        frames = clips.frames(clips.middle_cine(row.study_key))
+        shown[f"{row.study_key[:6]}  {row.score:.2f}"] = moments(np.asarray(frames), row.phase_of_es)
+    return shown

@@ -131,7 +131,7 @@ def embedding_places(
     n = len(queries)
     own = np.arange(n) if own is None else own
     parts = []
-    for start in range(0, n, block):
+    for start in range(0, max(1, n), block):  # no study: one empty block
         rows = slice(start, min(start + block, n))
         similarity = np.round(queries[rows].astype(float) @ gallery.astype(float).T, DECIMALS)
         right = own[rows, None] == np.arange(n) if groups is None else groups[rows, None] == groups
@@ -276,6 +276,14 @@ def _shuffled_rows(
         counted = {"n": n, "n_patients": len(set(patients)), "chance": min(1.0, k / n)}
         rows.append({**row, "low": low, "high": high, **counted})
     return rows
+
+
+def row_of(table: pd.DataFrame, **wanted: Any) -> pd.Series:
+    """The first row with these values; a row of NaN where there is none (no study has a report)."""
+    rows = table
+    for name, value in wanted.items():
+        rows = rows[rows[name] == value]
+    return rows.iloc[0] if len(rows) else pd.Series(np.nan, index=table.columns)
 
 
 def retrieval_metrics(table: pd.DataFrame) -> dict[str, dict[str, float | int]]:
