@@ -15,8 +15,7 @@ from cmr_lib.clips.prepare import MIDDLE, PreparedClip
 from cmr_lib.clips.store import ClipStore
 
 INNER = 0.3  # radius of "the heart", as a share of the clip's side
-MOVING = 2.0  # the middle moves this many times more than the rim in a clip that shows a heart
-CONTRAST = 0.25  # interquartile range of the middle, as a share of black to white, in a clip that shows blood and wall
+BEST_CONTRAST = 0.6  # interquartile range of the middle, as a share of black to white; blood and wall give 0.3 to 0.5
 VIEWS = ("sax", "lax_2ch", "lax_3ch", "lax_4ch", "rvot", "rv_2ch", "unknown")
 COLUMNS = (
     *("study_key", "score", "n_clips", *(f"n_{view}" for view in VIEWS), "n_lge"),
@@ -69,8 +68,8 @@ def quality_of(clips: Sequence[PreparedClip]) -> dict[str, float | int]:
         "short_axis": float(any(clip.view == types.View.SAX for clip in cines)),
         "centre": float(main.centred),
         "end_systole": float(np.isfinite(main.phase_of_es)),
-        "motion": float(np.clip((moving - 1) / (MOVING - 1), 0, 1)) if np.isfinite(moving) else 0.0,
-        "contrast": min(1.0, fine / CONTRAST),
+        "motion": 1 - 1 / max(1.0, moving) if np.isfinite(moving) else 0.0,
+        "contrast": min(1.0, fine / BEST_CONTRAST),
         **({"confidence": float(np.mean(confidence))} if confidence else {}),
     }
     return {

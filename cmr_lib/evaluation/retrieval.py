@@ -131,7 +131,7 @@ def embedding_places(
     n = len(queries)
     own = np.arange(n) if own is None else own
     parts = []
-    for start in range(0, max(1, n), block):  # no study: one empty block
+    for start in range(0, n, block):
         rows = slice(start, min(start + block, n))
         similarity = np.round(queries[rows].astype(float) @ gallery.astype(float).T, DECIMALS)
         right = own[rows, None] == np.arange(n) if groups is None else groups[rows, None] == groups

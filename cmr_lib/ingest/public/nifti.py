@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Integer, Num
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from cmr_lib.ingest import heart
 from cmr_lib.ingest.files import LIMITS
@@ -23,7 +24,10 @@ from cmr_lib.types import Sequence, Stack, View
 TO_LPS = np.array([-1.0, -1.0, 1.0])
 MOST_BYTES = 4 * LIMITS.file_bytes  # unpacked
 BEAT_MS = (300.0, 2500.0)  # a frame time that gives another beat is none; then the beat counts as 1000 ms
-BROKEN = (ImageFileError, HeaderDataError, ValueError, TypeError, EOFError, OSError, zlib.error, OverflowError)
+BROKEN = (
+    *(ImageFileError, HeaderDataError, WrapStructError, ValueError, TypeError, EOFError, OSError, zlib.error),
+    OverflowError,
+)
 PHANTOM = b"synthetic phantom"  # what our own files in a public layout say of themselves
 
 Volume = Num[np.ndarray, "cols rows slices frames"]
