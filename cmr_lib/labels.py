@@ -46,6 +46,11 @@ DIAGNOSES: dict[Diagnosis, DiagnosisRow] = {
     Diagnosis.NIF: DiagnosisRow("other non-ischaemic fibrosis", None, "Non-ischaemic myocardial fibrosis."),
 }
 
+# Words of other public cohorts. What has no code here (hypertensive and athlete's heart, non-compaction; hypertrophy of
+# any cause, which Sunnybrook defines by mass alone) gets none: a wrong label is worse than no label.
+MNMS_PATHOLOGIES = {"NOR": "NOR", "DCM": "DCM", "HCM": "HCM", "ARV": "ARV", "IHD": "ICM"}
+SUNNYBROOK_GROUPS = {"N": "NOR", "HF-NI": "DCM", "HF-I": "ICM"}
+
 FIVE_CLASSES = (Diagnosis.NOR, Diagnosis.DCM, Diagnosis.HCM, Diagnosis.ICM, Diagnosis.ARV)
 
 FINDINGS = (

@@ -167,6 +167,15 @@ def keyed_name(key: bytes, kind: str, value: str) -> str:
     return hmac.new(key, f"{kind}\0{value}".encode(), hashlib.sha256).hexdigest()[:16]
 
 
+def shift_days(key: bytes, patient: str) -> int:
+    """How many days (1 to 3652) a patient's dates move into the past.
+
+    One keyed number a patient: intervals between the patient's studies stay what they were, nothing else does.
+    """
+    digest = hmac.new(key, f"days\0{patient}".encode(), hashlib.sha256).digest()
+    return 1 + int.from_bytes(digest[:8], "little") % 3652
+
+
 def read_key(path: Path | str | None) -> bytes:
     """The naming key: from a file outside the repository (mode 0600), or the public one for synthetic phantoms."""
     if path is None:

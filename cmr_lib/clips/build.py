@@ -5,6 +5,7 @@ depend on how many processes there are. What leaves is numbers, codes and keyed 
 reports.parquet and nowhere else.
 """
 
+import datetime
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -15,87 +16,59 @@ import pandas as pd
 from tqdm import tqdm
 
 from cmr_lib import params, project
-from cmr_lib.clips import cohort
+from cmr_lib.clips import cohort, datacard, quality, resume
 from cmr_lib.clips.cohort import Reports, StudyResult
-from cmr_lib.clips.prepare import PreparedClip, clips_of
-from cmr_lib.clips.split import split_patients
+from cmr_lib.clips.origin import ORIGIN_NAME
+from cmr_lib.clips.prepare import PreparedClip
+from cmr_lib.clips.split import keep_official, split_patients
 from cmr_lib.clips.store import write_store
+from cmr_lib.clips.work import FILES, Item, Work, name_of, places_of, read_item, unread
 from cmr_lib.ingest.cluster import open_pool
-from cmr_lib.ingest.header import READ_ERRORS
-from cmr_lib.ingest.rejects import COLUMNS, Refused, reject
-from cmr_lib.ingest.studies import StudyRead, find_studies, read_study, study_name
+from cmr_lib.ingest.public.catalogue import find_cases
+from cmr_lib.ingest.rejects import COLUMNS, Refused
+from cmr_lib.ingest.studies import StudyRead, find_studies
 from cmr_lib.ingest.workers import AHEAD, CAPS, Caps, in_order
 from cmr_lib.reports.sections import split_sections
 from cmr_lib.types import Reject, Split, View
 from cmr_lib.types import Sequence as Kind
 
-FILES = ("found", "accepted", "rejected", "ignored")
+OUTPUTS = (
+    *("store", "studies.parquet", "reports.parquet", "rejects.csv", "qc.csv"),
+    *(ORIGIN_NAME, "data_card.md", "data_card.csv"),
+)
+EARLIEST = datetime.date(1900, 1, 1).toordinal()  # a day before that is no study's, and could not be shifted
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
-def _unread(path: Path, key: bytes, code: str, tag: str = "") -> StudyResult:
-    """What is left of a study that could not be read to its end: one row."""
-    study_key = project.keyed_name(key, "study", study_name(path))
-    row = reject("study", code, study_key=study_key, tag=tag)
-    return StudyResult(study_key, rejects=[row], counts=dict(zip(FILES, (1, 0, 1, 0), strict=True)))
-
-
-def prepare_study(path: Path, key: bytes, shape: params.ClipShape) -> StudyResult:
-    """Read and prepare one study; runs in a worker. What no code foresees is a row too, with the error's type."""
-    try:
-        study = read_study(path, key)
-        clips = clips_of(study.stacks, shape)
-    except MemoryError:
-        raise  # the worker's cap
-    except READ_ERRORS as error:
-        return _unread(path, key, "E_UNFORESEEN", type(error).__name__)
-    patient = study.patient_id or f"of study {study.accession}"
-    return StudyResult(
-        study_key=study.study_key,
-        patient_key=project.keyed_name(key, "patient", patient),
-        patient_named=bool(study.patient_id),
-        clips=clips,
-        rejects=study.rejects,
-        counts=study.counts,
-        facts=study.facts,
-    )
-
-
 def read_all(
-    paths: Sequence[Path],
-    key: bytes,
-    shape: params.ClipShape,
-    workers: int,
-    *,
-    progress: bool = True,
-    caps: Caps = CAPS,
+    items: Sequence[Item], work: Work, workers: int, *, progress: bool = True, caps: Caps = CAPS
 ) -> Iterator[StudyResult]:
-    """Results in the order of `paths`, whatever the number of workers; a study that breaks its worker gets a row."""
-    work = partial(prepare_study, key=key, shape=shape)
-    pool, at_once = open_pool(work, min(workers, len(paths)), caps, preload=[__name__])
+    """Results in the order of `items`, whatever the number of workers; a study that breaks its worker gets a row."""
+    pool, at_once = open_pool(work, min(workers, len(items)), caps, preload=[__name__])
     with pool:
-        results = in_order(pool, paths, AHEAD * at_once)
-        for path, result in tqdm(results, total=len(paths), desc="studies", disable=not progress):
-            yield _unread(path, key, result.code) if isinstance(result, Refused) else result
+        results = in_order(pool, items, AHEAD * at_once)
+        for item, result in tqdm(results, total=len(items), desc="studies", disable=not progress):
+            yield unread(item, work.key, result.code) if isinstance(result, Refused) else result
 
 
-def _find(settings: params.Preprocess, folder: Path, key: bytes) -> list[Path]:
+def _find(settings: params.Preprocess, folder: Path, key: bytes) -> list[Item]:
     """The studies to read, in the order of their keyed names."""
-    paths = find_studies(folder)
-    if not paths:
+    public = settings.source in params.PUBLIC_SOURCES
+    items: list[Item] = [*find_cases(settings.source, folder)] if public else [*find_studies(folder)]
+    if not items:
         raise ValueError(
             f"No study in {folder}: wanted one .zip or one folder of DICOM files a study, found neither. "
             "Check cohort.studies."
         )
     return sorted(
-        paths[: settings.cohort.max_studies], key=lambda path: project.keyed_name(key, "study", study_name(path))
+        items[: settings.cohort.max_studies], key=lambda item: project.keyed_name(key, "study", name_of(item))
     )
 
 
 def example(settings: params.Preprocess) -> StudyRead:
     """The first study of the cohort, read: to look at before all of them. Raises as `preprocess` does."""
     key = project.read_key(settings.identity.key_file)
-    return read_study(_find(settings, cohort.places(settings).studies, key)[0], key)
+    return read_item(_find(settings, cohort.places(settings).studies, key)[0], key)
 
 
 def _admitted(
@@ -146,11 +119,26 @@ def _rejects_table(studies: Sequence[StudyResult], reports: Reports) -> pd.DataF
     return table.sort_values(list(COLUMNS), kind="stable", ignore_index=True)
 
 
+def _days(studies: Sequence[StudyResult], key: bytes) -> dict[str, tuple[str, float]]:
+    """Shifted date (ISO) and days since the patient's first study, by study; "" and NaN where the day is unknown."""
+    first: dict[str, datetime.date] = {}
+    for study in studies:
+        if study.day:
+            first[study.patient_key] = min(study.day, first.get(study.patient_key, study.day))
+    found = {study.study_key: ("", float("nan")) for study in studies}
+    for study in studies:
+        if study.day and study.day.toordinal() > EARLIEST:
+            shifted = study.day - datetime.timedelta(days=project.shift_days(key, study.patient_key))
+            found[study.study_key] = shifted.isoformat(), float((study.day - first[study.patient_key]).days)
+    return found
+
+
 def _studies_table(
-    studies: Sequence[StudyResult], index: pd.DataFrame, reports: Reports, splits: dict[str, Split]
+    studies: Sequence[StudyResult], index: pd.DataFrame, reports: Reports, splits: dict[str, Split], key: bytes
 ) -> pd.DataFrame:
     short = index[(index["view"] == View.SAX.value) & (index["sequence"] == Kind.CINE.value)]
     clips, slices = index["study_key"].value_counts(), short["study_key"].value_counts()
+    days = _days(studies, key)
     rows = [
         {
             "study_key": study.study_key,
@@ -161,6 +149,11 @@ def _studies_table(
             "has_report": study.study_key in reports.text,
             "vendor": str(study.facts["vendor"]),
             "field_strength_t": float(study.facts["field_strength_t"]),
+            "age_band": str(study.facts["age_band"]),
+            "shifted_date": days[study.study_key][0],
+            "days_since_first": days[study.study_key][1],
+            "sex": str(study.facts["sex"]),
+            **{name: study.labels[name] for name in cohort.LABELS if name in study.labels},
         }
         for study in studies
     ]
@@ -174,7 +167,7 @@ def _with_labels(table: pd.DataFrame, truth: Path | None, key: bytes) -> pd.Data
     unknown = (~table["study_key"].isin(labelled.index)).sum()
     if unknown:
         raise ValueError(f"{unknown} of {len(table)} studies are not in the truth table: run the stage simulate again.")
-    return table.join(labelled, on="study_key")
+    return table.drop(columns="sex").join(labelled, on="study_key")
 
 
 def _reports_table(reports: Reports) -> pd.DataFrame:
@@ -205,27 +198,73 @@ def _counts(
     }
 
 
+def _splits(studies: Sequence[StudyResult], settings: params.Preprocess) -> dict[str, Split]:
+    """A public set's own split where it has one, else one by patient."""
+    if settings.source in params.PUBLIC_SOURCES:
+        return keep_official({study.patient_key: study.split for study in studies}, settings.split, settings.seed)
+    return split_patients([study.patient_key for study in studies], settings.split, settings.seed)
+
+
+def _quality_table(studies: Sequence[StudyResult]) -> pd.DataFrame:
+    """One row a study, the worst first."""
+    rows = [{"study_key": study.study_key, **study.quality} for study in studies]
+    table = pd.DataFrame(rows, columns=list(quality.COLUMNS))
+    return table.sort_values(["score", "study_key"], kind="stable", ignore_index=True)
+
+
+def _write_card(
+    out: Path, source: str, studies: Sequence[StudyResult], table: pd.DataFrame, index: pd.DataFrame,
+    counts: dict[str, dict[str, int]], rejects: pd.DataFrame,
+) -> None:  # fmt: skip
+    synthetic = source == "simulated" or any(study.facts.get("synthetic") for study in studies)
+    origin = datacard.origin_of(source, synthetic=synthetic)
+    card = datacard.card_table(table, index, counts, rejects)
+    project.write_json(out / ORIGIN_NAME, datacard.as_record(origin))
+    project.write_table(out / "data_card.csv", card)
+    text = datacard.card_text(origin, card, counts, table["patient_key"].nunique())
+    project.write_text(out / "data_card.md", text)
+
+
+def _inputs(settings: params.Preprocess, where: cohort.Places, items: Sequence[Item], key: bytes) -> str:
+    """A keyed hash of everything that decides the outputs: parameters, code, studies, reports, truth."""
+    told = settings.model_dump_json(exclude={"out_dir", "data_dir", "workers"})
+    listed = [line for item in items for line in places_of(item)]
+    tables = [path for path in (where.reports, where.truth) if path is not None]
+    text = resume.fingerprint([*listed, *tables], told, resume.code_stamp(), *(name_of(item) for item in items))
+    return project.keyed_name(key, "inputs", text)
+
+
 def preprocess(settings: params.Preprocess, progress: bool = True) -> dict[str, dict[str, int]]:
     """The whole stage; returns counts of files, studies, reports, patients, clips, views and rejects.
 
-    Writes store/, studies.parquet, reports.parquet and rejects.csv below `out_dir`. Raises FileNotFoundError or
-    ValueError, in one sentence, when an input is absent, empty, or rejected as a whole or beyond max_reject_share;
-    rejects.csv is written before that.
+    Writes store/, studies.parquet, reports.parquet, rejects.csv, qc.csv, data_card.md and .csv, and cohort.json below
+    `out_dir`. A run that was interrupted goes on with the studies that are not done; a second run with the same inputs
+    and untouched outputs writes nothing. Raises FileNotFoundError or ValueError, in one sentence, when an input is
+    absent, empty, or rejected as a whole or beyond max_reject_share; rejects.csv is written before that.
     """
     out, key = Path(settings.out_dir), project.read_key(settings.identity.key_file)
     where = cohort.places(settings)
+    items = _find(settings, where.studies, key)
+    inputs = _inputs(settings, where, items, key)
+    if (counts := resume.finished(out, inputs, OUTPUTS)) is not None:
+        return counts
     reports = cohort.load_reports(where, key)
-    paths = _find(settings, where.studies, key)
-    results = read_all(paths, key, settings.clip, settings.workers, progress=progress)
+    stamp = f"{settings.clip.model_dump_json()} {resume.code_stamp()}"
+    work = Work(key, settings.clip, resume.Kept(out / resume.FOLDER, key, stamp))
     studies: list[StudyResult] = []
-    index = write_store(out / "store", _admitted(results, reports, studies))
+    index = write_store(
+        out / "store", _admitted(read_all(items, work, settings.workers, progress=progress), reports, studies)
+    )
     used = sorted((study for study in studies if study.used), key=lambda study: study.study_key)
     cohort.drop_orphans(reports, {study.study_key for study in used})
     rejects = _rejects_table(studies, reports)
     project.write_table(out / "rejects.csv", rejects)
     judge(studies, settings.cohort.max_reject_share)
-    splits = split_patients([study.patient_key for study in used], settings.split, settings.seed)
-    table = _with_labels(_studies_table(used, index, reports, splits), where.truth, key)
+    table = _with_labels(_studies_table(used, index, reports, _splits(used, settings), key), where.truth, key)
     project.write_table(out / "studies.parquet", table)
     project.write_table(out / "reports.parquet", _reports_table(reports))
-    return _counts(studies, reports, table, index, rejects)
+    project.write_table(out / "qc.csv", _quality_table(used))
+    counts = _counts(studies, reports, table, index, rejects)
+    _write_card(out, settings.source, used, table, index, counts, rejects)
+    resume.note_finished(out, inputs, OUTPUTS, counts)
+    return counts

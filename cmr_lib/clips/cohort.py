@@ -1,5 +1,6 @@
 """Studies, reports and truth, matched by keyed accession number; contradictions are quarantined, never resolved."""
 
+import datetime
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,9 +8,10 @@ import pandas as pd
 
 from cmr_lib import labels, params, project
 from cmr_lib.clips.prepare import PreparedClip
+from cmr_lib.ingest.public import catalogue
 from cmr_lib.ingest.rejects import reject
 from cmr_lib.ingest.tables import read_reports
-from cmr_lib.types import Reject
+from cmr_lib.types import Reject, Split
 
 MAX_REPORT_CHARS = 100_000
 WORD_LABELS = ("diagnosis", "sex", "lge_pattern", "territory")
@@ -32,6 +34,10 @@ class StudyResult:
     rejects: list[Reject] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     facts: dict[str, float | int | str] = field(default_factory=dict)
+    labels: dict[str, float | int | str] = field(default_factory=dict)  # a public set's own
+    quality: dict[str, float | int] = field(default_factory=dict)
+    split: Split | None = None  # a public set's own
+    day: datetime.date | None = None  # restricted: leaves shifted by the patient's own number of days
     used: bool = False  # its clips are in the store
 
     def refuse(self, code: str, tag: str = "") -> None:
@@ -54,7 +60,7 @@ class Places:
 
 
 def places(settings: params.Preprocess) -> Places:
-    """Where studies, reports and truth lie. Raises ValueError for a source that this stage does not read."""
+    """Where studies, reports and truth lie. Raises ValueError for a source without a folder."""
     cohort = settings.cohort
     if settings.source == "simulated":
         data = Path(settings.data_dir)
@@ -68,7 +74,12 @@ def places(settings: params.Preprocess) -> Places:
         if cohort.studies is None:
             raise ValueError("source is dicom, but cohort.studies is empty: set it to the folder of your studies.")
         return Places(Path(cohort.studies), Path(cohort.reports) if cohort.reports else None, None, cohort.columns)
-    raise ValueError(f"source {settings.source!r} is not read by this version; wanted: simulated or dicom.")
+    if cohort.studies is None:
+        layout = catalogue.SETS[settings.source].layout
+        raise ValueError(
+            f"source is {settings.source}, but cohort.studies is empty: set it to the folder that holds {layout}."
+        )
+    return Places(Path(cohort.studies).expanduser(), None, None, cohort.columns)
 
 
 # --- reports ----------------------------------------------------------------------------------------------------

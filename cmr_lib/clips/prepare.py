@@ -10,7 +10,7 @@ Orientation, the same for every vendor and never mirrored:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt8
@@ -43,6 +43,8 @@ class PreparedClip:
     position: float  # short axis: 0 base … 1 apex; other planes 0.5
     phase_of_es: float  # end-systole as a share of the RR interval; NaN if unclear or not cine
     spacing_mm: float
+    centred: bool = True  # the heart was found, and its foot lies on the image
+    confidence: float = float("nan")  # of the view, 0 to 1, where the stack carries one
 
 
 # --- orientation and position -----------------------------------------------------------------------------------
@@ -89,14 +91,20 @@ def _middle_of(stack: types.Stack, index: int) -> Direction:
     return heart.to_patient(stack, index, (rows - 1) / 2, (cols - 1) / 2)
 
 
-def _centre_on(stack: types.Stack, index: int, centre: Direction | None) -> Direction:
-    """The heart's centre on a slice, or the image's where the heart is unknown or its foot falls outside."""
+def _shows(stack: types.Stack, index: int, centre: Direction | None) -> bool:
+    """Whether the heart's centre is known and its foot lies on the slice."""
     if centre is None:
-        return _middle_of(stack, index)
+        return False
     row, col = heart.to_pixel(stack, index, centre)
     rows, cols = stack.pixels.shape[2:]
-    inside = 0 <= row <= rows - 1 and 0 <= col <= cols - 1
-    return heart.to_patient(stack, index, row, col) if inside else _middle_of(stack, index)
+    return 0 <= row <= rows - 1 and 0 <= col <= cols - 1
+
+
+def _centre_on(stack: types.Stack, index: int, centre: Direction | None) -> Direction:
+    """The heart's centre on a slice, or the image's where the heart is unknown or its foot falls outside."""
+    if centre is None or not _shows(stack, index, centre):
+        return _middle_of(stack, index)
+    return heart.to_patient(stack, index, *heart.to_pixel(stack, index, centre))
 
 
 # --- resampling -------------------------------------------------------------------------------------------------
@@ -173,6 +181,11 @@ def crop_stack(stack: types.Stack, centre: Direction | None, axis: Direction, sh
     return np.stack(slices)
 
 
+def _confidence(stack: types.Stack) -> float:
+    """How sure the view is, where the stack says it; NaN where it does not."""
+    return float(getattr(stack, "confidence", stack.facts.get("confidence", float("nan"))))
+
+
 def _order(stack: types.Stack) -> tuple:
     """Cine before late enhancement, short axis before long, larger before smaller: a study's order of clips."""
     views = list(types.View)
@@ -189,8 +202,7 @@ def clips_of(stacks: Sequence[types.Stack], shape: ClipShape) -> list[PreparedCl
     for stack, places in zip(stacks, positions(stacks, axis), strict=True):
         cropped = crop_stack(stack, centre, axis, shape)
         systole = phase_of_end_systole(cropped) if stack.sequence == types.Sequence.CINE else float("nan")
-        clips += [
-            PreparedClip(frames, stack.view, stack.sequence, index, float(place), systole, shape.spacing_mm)
-            for index, (frames, place) in enumerate(zip(to_uint8(cropped), places, strict=True))
-        ]
+        for index, (frames, place) in enumerate(zip(to_uint8(cropped), places, strict=True)):
+            clip = PreparedClip(frames, stack.view, stack.sequence, index, float(place), systole, shape.spacing_mm)
+            clips.append(replace(clip, centred=_shows(stack, index, centre), confidence=_confidence(stack)))
     return clips

@@ -278,6 +278,14 @@ def _shuffled_rows(
     return rows
 
 
+def row_of(table: pd.DataFrame, **wanted: Any) -> pd.Series:
+    """The first row with these values; a row of NaN where there is none (no study has a report)."""
+    rows = table
+    for name, value in wanted.items():
+        rows = rows[rows[name] == value]
+    return rows.iloc[0] if len(rows) else pd.Series(np.nan, index=table.columns)
+
+
 def retrieval_metrics(table: pd.DataFrame) -> dict[str, dict[str, float | int]]:
     """The table as entries of metrics.json, e.g. `image_to_report.own.recall_at_5`."""
     metrics = {}

@@ -37,6 +37,36 @@ def contact_sheet(
     return fig
 
 
+def quality_sheet(
+    studies: Mapping[str, tuple[UInt8[np.ndarray, "_ _"], UInt8[np.ndarray, "_ _"]]],
+    columns: int = 6,
+    note: str = style.PHANTOM,
+) -> Figure:
+    """Many studies at once: for each (key = what stands above) the heart when full and when empty, side by side."""
+    rows = max(1, -(-len(studies) // columns))
+    side = style.PAGE / columns
+    fig, axes = style.canvas(rows, columns, width=style.PAGE, height=(side / 2 + 0.16) * rows + 0.25, note=note)
+    fig.set_dpi(90)  # as a notebook shows it; an executed copy has its limit
+    fig.get_layout_engine().set(w_pad=0.02, h_pad=0.01, wspace=0, hspace=0)
+    for cell in axes.flat:
+        style.image_axes(cell, None)
+    for cell, (name, pair) in zip(axes.flat, studies.items(), strict=False):
+        style.image_axes(cell, np.hstack(pair), vmin=0, vmax=255)
+        cell.set_title(name, loc="left", fontweight="normal", fontsize=6, pad=2)
+    return fig
+
+
+def quality_spread(table: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
+    """How a cohort's quality is spread. Columns: score, motion, contrast; one row a study."""
+    fig, axes = style.canvas(1, 3, width=style.PAGE, height=2.0, note=note, sharey=True)
+    names = {"score": "score (1 is best)", "motion": "motion, middle over rim", "contrast": "contrast of the middle"}
+    for place, (column, label) in zip(axes[0], names.items(), strict=True):
+        place.hist(table[column].dropna(), bins=20, color=style.BLUE, edgecolor="white", linewidth=0.4)
+        place.set(xlabel=label)
+    axes[0, 0].set(ylabel=f"studies (n = {len(table)})")
+    return fig
+
+
 def counts(table: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
     """Clips by view and split, and studies by split. Columns: study_key, split, view; one row a clip."""
     fig, axes = style.canvas(1, 2, width=style.PAGE, height=2.4, note=note, width_ratios=[3, 1])

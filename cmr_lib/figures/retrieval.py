@@ -20,6 +20,8 @@ KIND_LOOKS = {
     "shuffled": (style.GREY, "x", "", "shuffled pairs (control)"),
 }
 
+NOTHING = "n = 0: no study of this split has a report"
+
 
 def recall_curves(
     table: pd.DataFrame, kinds: Sequence[str] = ("own", "gallery", "shuffled"), note: str = style.PHANTOM
@@ -30,7 +32,9 @@ def recall_curves(
     """
     recall = table[table["metric"] == "recall_at_k"]
     directions = list(dict.fromkeys(recall["direction"]))
-    fig, axes = style.canvas(1, max(1, len(directions)), width=style.PAGE, height=2.7, note=note, sharey=True)
+    if not directions:
+        return style.nothing(NOTHING, note)
+    fig, axes = style.canvas(1, len(directions), width=style.PAGE, height=2.7, note=note, sharey=True)
     for place, direction in zip(axes[0], directions, strict=False):
         part = recall[recall["direction"] == direction]
         for number, kind in enumerate(kinds):
@@ -46,9 +50,8 @@ def recall_curves(
         place.set(xlabel="k", ylim=(-0.02, 1.02))
         place.set_title(f"{direction}  (n = {own['n'].iloc[0]}, {own['n_patients'].iloc[0]} patients)")
     axes[0, 0].set_ylabel("recall@k")
-    if directions:
-        handles, names = axes[0, 0].get_legend_handles_labels()
-        fig.legend(handles, names, loc="outside upper center", ncols=len(names))
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, names, loc="outside upper center", ncols=len(names))
     return fig
 
 
@@ -71,6 +74,8 @@ def rank_histogram(
     ranks: Mapping[str, Float[np.ndarray, " queries"]], gallery: int, note: str = style.PHANTOM
 ) -> Figure:
     """Where the right item stands, one panel a direction (key): queries by rank; dotted: a random order."""
+    if not gallery:
+        return style.nothing(NOTHING, note)
     fig, axes = style.canvas(1, len(ranks), width=style.PAGE, height=2.3, note=note, sharey=True)
     edges = np.linspace(0.5, gallery + 0.5, min(gallery, 30) + 1)
     for place, (direction, values) in zip(axes[0], ranks.items(), strict=True):
@@ -127,6 +132,8 @@ def example(
 
 def examples(rows: Sequence[Example], note: str = style.PHANTOM) -> Figure:
     """Query frames (left) beside the first words of the reports found; the study's own report is starred and bold."""
+    if not rows:
+        return style.nothing(NOTHING, note)
     columns = max(len(row.frames) for row in rows)
     lines = max(len(row.found) for row in rows)
     height = max(1.0, 0.27 * lines + 0.25) * len(rows) + 0.3

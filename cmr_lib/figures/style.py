@@ -82,6 +82,14 @@ def canvas(
     return fig, axes
 
 
+def nothing(why: str, note: str = PHANTOM) -> Figure:
+    """A figure that says why there is nothing to see."""
+    fig, axes = canvas(width=COLUMN, height=0.8, note=note)
+    image_axes(axes[0, 0], None)
+    axes[0, 0].text(0.5, 0.5, why, ha="center", va="center", transform=axes[0, 0].transAxes)
+    return fig
+
+
 def image_axes(axes: Axes, image: np.ndarray | None, **show: Any) -> None:
     """Show a picture without ticks or frame; None leaves the place empty."""
     axes.set_xticks([])

@@ -41,6 +41,8 @@ def history(table: pd.DataFrame, chance_loss: float | None = None, note: str = s
 
 def similarity_matrix(similarity: Float[np.ndarray, "images texts"], note: str = style.PHANTOM) -> Figure:
     """Similarities of a validation batch: studies down, reports across, the true pairs on the diagonal."""
+    if not similarity.size:
+        return style.nothing("n = 0: no study of this split has a report", note)
     fig, axes = style.canvas(width=style.COLUMN, height=3.1, note=note)
     shown = axes[0, 0].imshow(similarity, cmap="cividis", interpolation="nearest")
     fig.colorbar(shown, ax=axes[0, 0], label="similarity (dot product)", shrink=0.85)

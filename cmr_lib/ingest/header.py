@@ -35,6 +35,7 @@ WANTED = (
     "TemporalPositionIdentifier", "FrameTime", "InstanceNumber", "AcquisitionNumber", "AcquisitionTime",
     "NominalInterval", "HeartRate", "CardiacNumberOfImages", "EchoTime", "InversionTime", "VelocityEncodingMaximumValue", "ScanningSequence",
     "Manufacturer", "MagneticFieldStrength", "SliceThickness", "SeriesDescription", "PixelData",
+    "StudyDate", "PatientSex", "PatientAge",
 )  # fmt: skip
 TAGS = {name: tag for name in WANTED if (tag := tag_for_keyword(name)) is not None}
 BINARY = {"US": "H", "UL": "I", "FD": "d", "SS": "h", "FL": "f", "SL": "i"}  # value representations that are not text

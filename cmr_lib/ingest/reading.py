@@ -51,6 +51,9 @@ class Instance:
     description: str = ""  # restricted; a tie-break for the view, never more
     remarks: tuple[str, ...] = ()  # W codes of the file
     frame: int = 0  # of a multi-frame file, from 0
+    study_date: str = ""  # restricted: leaves as a keyed shift only (ingest.person)
+    sex: str = ""
+    age: str = ""
 
     @property
     def normal(self) -> Float[np.ndarray, "3"]:
@@ -162,6 +165,9 @@ def identity_of(header: Header) -> dict[str, object]:
         "manufacturer": header.text("Manufacturer"),
         "description": header.text("SeriesDescription"),
         "remarks": header.remarks(),
+        "study_date": header.text("StudyDate"),
+        "sex": header.text("PatientSex"),
+        "age": header.text("PatientAge"),
     }
 
 

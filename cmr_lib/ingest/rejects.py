@@ -19,6 +19,7 @@ CODES: dict[str, str] = {
     "N_LOCALISER": "a still image without inversion recovery (localiser and the like)",
     "N_OTHER_SEQUENCE": "neither cine nor late enhancement (flow, map, perfusion, inversion-time scout)",
     "N_DUPLICATE": "the same image a second time",
+    "N_NOT_NEEDED": "a file of a public set that its adapter does not need",
     "N_REPEAT": "an earlier or less complete acquisition of a slice that is used",
     # files that should have been readable
     "E_IO": "the file system refused to give the bytes",
@@ -66,6 +67,7 @@ CODES: dict[str, str] = {
     "E_TIMEOUT": "a study that was not read within the time limit; its worker was ended",
     "E_MEMORY": "a study that needed more memory than the limit; its worker was ended",
     "E_WORKER_DIED": "a study whose worker died while reading it",
+    "E_LAYOUT": "a case of a public set that lacks a part of the set's layout; the tag says which",
     "E_UNFORESEEN": "a study whose processing failed in a way that no other code names; the tag is the error's type",
     "W_ENCODING": "a table of reports that is not UTF-8, read as Latin-1, Windows-1252 or UTF-16",
 }

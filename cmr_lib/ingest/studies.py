@@ -6,6 +6,7 @@ memory only; every name that leaves is keyed (project.keyed_name). `read_study` 
 key, so that it can run in a child process with a time limit.
 """
 
+import datetime
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from cmr_lib.ingest.enhanced import parse_all
 from cmr_lib.ingest.files import LIMITS, RawFile, is_zip, raw_files, read_regular, safe_name
 from cmr_lib.ingest.gaps import gaps_of
 from cmr_lib.ingest.header import quiet_pydicom, study_uid_of
+from cmr_lib.ingest.person import age_band, age_years, day_of, sex_of
 from cmr_lib.ingest.reading import Instance
 from cmr_lib.ingest.rejects import Refused, reject
 from cmr_lib.ingest.stacks import Built, build_stacks
@@ -38,7 +40,8 @@ class StudyRead:
     stacks: list[Stack] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)  # files: found, accepted, rejected, ignored
-    facts: dict[str, float | int | str] = field(default_factory=dict)  # vendor, field_strength_t
+    facts: dict[str, float | int | str] = field(default_factory=dict)  # vendor, field_strength_t, sex, age_band
+    day: datetime.date | None = None  # restricted, as patient_id
 
 
 # --- finding ----------------------------------------------------------------------------------------------------
@@ -249,7 +252,10 @@ def read_study(path: Path | str, key: bytes) -> StudyRead:
     if not built.stacks:
         ledger.row("study", "E_NO_STACK")
     facts = {name: built.stacks[0].facts[name] for name in ("vendor", "field_strength_t")} if built.stacks else {}
-    return StudyRead(ledger.study_key, patient, accession, built.stacks, ledger.rejects, ledger.counts, facts)
+    first = found[0][1]
+    facts |= {"sex": sex_of(first.sex), "age_band": age_band(age_years(first.age))}
+    day = day_of(first.study_date)
+    return StudyRead(ledger.study_key, patient, accession, built.stacks, ledger.rejects, ledger.counts, facts, day)
 
 
 def _rename(ledger: _Ledger, study_key: str) -> None:

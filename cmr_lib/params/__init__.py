@@ -7,6 +7,7 @@ from cmr_lib.params.checking import check, from_notebook
 from cmr_lib.params.files import ParameterError, merge, override, read_yaml
 from cmr_lib.params.schema import (
     PROFILES,
+    PUBLIC_SOURCES,
     STAGES,
     Attention,
     Augment,
@@ -35,6 +36,7 @@ from cmr_lib.params.schema import (
 
 __all__ = [
     "PROFILES",
+    "PUBLIC_SOURCES",
     "STAGES",
     "Attention",
     "Augment",

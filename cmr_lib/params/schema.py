@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 PROFILES = ("smoke", "demo", "paper", "clinic")
-Source = Literal["simulated", "dicom", "acdc", "mnms"]
+Source = Literal["simulated", "dicom", "acdc", "mnms", "sunnybrook"]
+PUBLIC_SOURCES = ("acdc", "mnms", "sunnybrook")  # sets that anybody can have: names are pseudonyms, no reports
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
@@ -131,7 +132,7 @@ class ReportColumns(_Strict):
 class Cohort(_Strict):
     """Where the studies and reports come from."""
 
-    studies: str | None  # folder of zips or folders, one a study; null: the simulated hospital's
+    studies: str | None  # folder of zips or folders, one a study, or of a public set; null: the simulated hospital's
     reports: str | None  # table of reports (.csv, .tsv); null: the simulated hospital's
     columns: ReportColumns
     max_studies: Positive | None  # take only the first N by name; null: all
@@ -181,7 +182,8 @@ class Preprocess(_Strict):
 
     @model_validator(mode="after")
     def _patients_need_a_key(self) -> Any:
-        if self.identity.key_file is None and self.cohort.studies is not None:
+        own = self.cohort.studies is not None and self.source not in PUBLIC_SOURCES
+        if self.identity.key_file is None and own:
             raise ValueError("identity.key_file: a clinic's studies need a key file outside the repository")
         return self
 

@@ -10,6 +10,8 @@ from cmr_lib import params
 
 def model_card(settings: params.Pretrain, history: pd.DataFrame, n_train: int, *, synthetic: bool) -> str:
     """Markdown; `n_train` is the number of study-report pairs, `synthetic` whether they are phantoms."""
+    frozen = settings.mode == "frozen"
+    synthetic = synthetic or (frozen and settings.init == "released")
     source = "synthetic phantoms and invented reports" if synthetic else "studies and reports given by the user"
     caution = (
         "It has seen no patient. Its output on patients means nothing and must not be used for any decision."
@@ -22,6 +24,12 @@ def model_card(settings: params.Pretrain, history: pd.DataFrame, n_train: int, *
     )
     video, text = settings.video, settings.text
     tower = text.pretrained or f"{text.depth} layers of width {text.width}, WordPiece vocabulary of {text.vocabulary}"
+    learned = (
+        f"Nothing here (mode: frozen): these are the weights of init: {settings.init}."
+        if frozen
+        else f"{n_train} pairs of {source}; seed {settings.seed}; {len(history)} epochs, batch\n"
+        f"{settings.optim.batch_studies}; {curve} (nats)."
+    )
     return f"""# CMRformer, {"phantom-trained" if synthetic else "trained on user data"}
 
 **What.** Image tower: divided space-time attention, {video.depth} blocks of width {video.width},
@@ -29,8 +37,7 @@ def model_card(settings: params.Pretrain, history: pd.DataFrame, n_train: int, *
 Report tower: {tower}. Shared space of {settings.embed_dim}, projection norm `{settings.projection_norm}`.
 Method: Qiu et al. 2023 (arXiv 2304.07675), on the design of Frozen in Time (arXiv 2104.00650).
 
-**Learned from.** {n_train} pairs of {source}; seed {settings.seed}; {len(history)} epochs, batch
-{settings.optim.batch_studies}; {curve} (nats).
+**Learned from.** {learned}
 
 **For.** Teaching, testing of pipelines, a start for training on your own data.
 

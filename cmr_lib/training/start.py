@@ -11,6 +11,15 @@ from cmr_lib.models.cmrformer import CMRformer, CMRformerConfig, build
 RELEASED = Path("weights/demo/model")
 
 
+def without_pairs(settings: params.Pretrain) -> params.Pretrain:
+    """The settings for a cohort in which no study that may be learned from has a report: nothing can be trained.
+
+    `mode` becomes frozen, and `init` released where it was scratch; a cohort without reports is embedded, not learned.
+    """
+    init = "released" if settings.init == "scratch" else settings.init
+    return settings.model_copy(update={"mode": "frozen", "init": init})
+
+
 def start(settings: params.Pretrain, texts: Sequence[str]) -> tuple[CMRformer, Any]:
     """Model and tokenizer before the first step.
 
