@@ -33,7 +33,8 @@ WANTED = (
     "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "RescaleSlope", "RescaleIntercept",
     "BurnedInAnnotation", "TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIndex",
     "TemporalPositionIdentifier", "FrameTime", "InstanceNumber", "AcquisitionNumber", "AcquisitionTime",
-    "NominalInterval", "HeartRate", "CardiacNumberOfImages", "EchoTime", "InversionTime", "VelocityEncodingMaximumValue", "ScanningSequence",
+    "NominalInterval", "HeartRate", "CardiacNumberOfImages", "EchoTime", "InversionTime", "ScanningSequence",
+    "VelocityEncodingMaximumValue",
     "Manufacturer", "MagneticFieldStrength", "SliceThickness", "SeriesDescription", "PixelData",
 )  # fmt: skip
 TAGS = {name: tag for name in WANTED if (tag := tag_for_keyword(name)) is not None}
