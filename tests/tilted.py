@@ -96,6 +96,11 @@ class Patient:
         plane = lax_plane(self.shape, view, SPACING_MM, PIXELS, THICK_MM)
         return self._slanted(view, plane, slant, self.centre, sequence)
 
+    def slab(self, view: View, offset_mm: float) -> Stack:
+        """A plane parallel to a long-axis view, beside it."""
+        plane = lax_plane(self.shape, view, SPACING_MM, PIXELS, THICK_MM).shifted(offset_mm)
+        return self._slanted(view, plane, STRAIGHT, self.centre, Sequence.CINE)
+
     def right(self, view: View, slant: Slant = STRAIGHT) -> Stack:
         """A plane of the right ventricle: along its long axis beside the septum, or through body and outflow tract."""
         size, origin = self.shape.radius / 25, self.shape.pose.origin_mm
@@ -115,3 +120,13 @@ class Patient:
         turned = rotated(plane, slant.turn, self.z, through)
         across = unit(np.cross(turned.normal, self.z))
         return self._stack(view, [rotated(turned, slant.tilt, across, through)], sequence)
+
+
+def moved(stack: Stack, turn: Rotation) -> Stack:
+    """The stack as it would be if the whole patient were turned under the scanner."""
+    return replace(
+        stack,
+        origins_mm=turn.apply(stack.origins_mm),
+        row_direction=turn.apply(stack.row_direction),
+        col_direction=turn.apply(stack.col_direction),
+    )
