@@ -8,6 +8,7 @@ import pytest
 from cmr_lib.clips.prepare import clips_of
 from cmr_lib.ingest import heart
 from cmr_lib.ingest.studies import find_studies, read_study
+from cmr_lib.ingest.views import assign_views
 from cmr_lib.params import ClipShape
 from cmr_lib.types import Sequence, View
 
@@ -65,18 +66,45 @@ def test_siemens_gives_one_six_slice_short_axis_of_25_phases(studies):
     assert len(stack.series_keys) == 6
 
 
+SHOWN = {
+    View.LAX_4CH: [0.05, 0.82, -0.57],  # tagged 4CH
+    View.LAX_3CH: [-0.74, 0.26, -0.62],  # Se7, tagged 4CH too
+    View.LAX_2CH: [-0.78, -0.62, -0.05],  # tagged 2CH
+    View.RV_2CH: [0.65, 0.73, 0.22],  # Se9, tagged 2CH
+    View.RVOT: [-0.99, -0.06, -0.13],
+}
+
+
 def test_siemens_long_axis_planes_are_named_by_what_they_show_not_by_their_text(studies):
+    assert all(stack.pixels.shape[:2] == (1, 25) for stack in studies["siemens"].stacks if stack.view != View.SAX)
+    for view, normal in SHOWN.items():
+        stack = only(studies["siemens"], view)
+        assert stack.normal == pytest.approx(normal, abs=0.01)
+        assert stack.facts["view_source"] == "geometry"
+        assert stack.facts["confidence"] > 0.7
+
+
+@pytest.mark.parametrize("text", ["", "cine 4CH", "cine 2CH", "cine sax", "RVOT"])
+def test_siemens_views_stand_when_descriptions_are_blanked_or_swapped(studies, text):
     stacks = studies["siemens"].stacks
-    assert all(stack.pixels.shape[:2] == (1, 25) for stack in stacks if stack.view != View.SAX)
-    normals = {
-        View.LAX_4CH: [0.05, 0.82, -0.57],  # tagged 4CH
-        View.LAX_3CH: [-0.74, 0.26, -0.62],  # tagged 4CH too
-        View.LAX_2CH: [-0.78, -0.62, -0.05],  # tagged 2CH
-    }
-    for view, normal in normals.items():
-        assert only(studies["siemens"], view).normal == pytest.approx(normal, abs=0.01)
-    right = next(stack for stack in stacks if stack.normal == pytest.approx([0.65, 0.73, 0.22], abs=0.01))
-    assert right.view in (View.RV_2CH, View.UNKNOWN)  # tagged 2CH
+    named = assign_views(stacks, [text] * len(stacks))
+    assert [stack.view for stack in named] == [stack.view for stack in stacks]
+
+
+def test_without_its_short_axis_the_same_study_is_named_with_low_confidence(studies):
+    stacks = [stack for stack in studies["siemens"].stacks if stack.view != View.SAX]
+    named = assign_views(stacks, [""] * len(stacks))
+    assert max(stack.facts["confidence"] for stack in named) < 0.5
+    for view in (View.LAX_4CH, View.LAX_3CH):
+        stack = next(stack for stack in named if stack.normal == pytest.approx(SHOWN[view], abs=0.01))
+        assert stack.view == view
+
+
+@pytest.mark.parametrize("vendor", ["siemens", "ge"])
+def test_real_cines_are_known_as_cines(studies, vendor):
+    for stack in studies[vendor].stacks:
+        assert stack.facts["kind"] == "cine"
+        assert stack.facts["sequence_confidence"] > 0.9
 
 
 def test_the_three_long_axis_planes_meet_in_the_left_ventricle_that_was_found(studies):

@@ -57,19 +57,21 @@ def test_long_axis_views_are_told_by_their_rotation_even_if_the_text_lies():
 
 
 @pytest.mark.parametrize("turn", [-20, -10, 0, 10, 20])
-def test_a_patient_turned_as_a_whole_keeps_its_views(turn):
+def test_planes_turned_together_keep_their_views(turn):
     files = short_axis()
-    for name, angle in (("4", 5), ("2", 65), ("3", 125)):
+    for name, angle in (("4", 30), ("2", 90), ("3", 150)):  # the heart's right ventricle lies at 180 degrees
         files += maker.cine(maker.plane(turn_deg=angle + turn), 6, series=f"1.2.6.{name}")
     found = named(files)
     assert (found["1.2.6.4"], found["1.2.6.2"], found["1.2.6.3"]) == (View.LAX_4CH, View.LAX_2CH, View.LAX_3CH)
 
 
 def test_between_two_views_the_text_decides_or_nobody():
-    assert views.name_long_axis(35.0, View.LAX_2CH) == View.LAX_2CH
-    assert views.name_long_axis(35.0, View.LAX_4CH) == View.LAX_4CH
-    assert views.name_long_axis(35.0, View.LAX_3CH) == View.UNKNOWN
-    assert views.name_long_axis(35.0, View.UNKNOWN) == View.UNKNOWN
+    shares = {View.LAX_4CH: 0.45, View.LAX_3CH: 0.5, View.LAX_2CH: 0.02}
+    assert views.decide(shares, View.LAX_4CH) == (View.LAX_4CH, 0.45, "text")
+    assert views.decide(shares, View.LAX_3CH) == (View.LAX_3CH, 0.5, "text")
+    assert views.decide(shares, View.LAX_2CH)[0] == View.UNKNOWN  # no contender: that would overrule geometry
+    assert views.decide(shares, View.UNKNOWN)[0] == View.UNKNOWN
+    assert views.decide({View.LAX_4CH: 0.75, View.LAX_3CH: 0.25}, View.LAX_3CH) == (View.LAX_4CH, 0.75, "geometry")
 
 
 def test_a_plane_beside_the_left_ventricle_is_no_left_ventricular_view():
@@ -109,12 +111,14 @@ def test_late_enhancement_parallel_to_the_short_axis_is_short_axis():
     assert found["1.2.3.4.50"] == View.SAX
 
 
-def test_without_a_short_axis_a_long_axis_view_needs_text_that_agrees():
-    files = maker.cine(maker.plane(turn_deg=5), 6, series="1.2.6.4", SeriesDescription="cine")
-    assert named(files)["1.2.6.4"] == View.UNKNOWN
-    for ds in files:
-        ds.SeriesDescription = "cine_4ch"
-    assert named(files)["1.2.6.4"] == View.LAX_4CH
+def test_without_a_short_axis_views_follow_the_scanners_frame_with_low_confidence():
+    long = [("4", 30), ("2", 90), ("3", 150)]
+    files = [ds for name, turn in long for ds in maker.cine(maker.plane(turn_deg=turn), 6, series=f"1.2.6.{name}")]
+    alone = {stack.series_keys[0]: stack for stack in stacks_of(files)}
+    assert [alone[f"1.2.6.{name}"].view for name in "423"] == [View.LAX_4CH, View.LAX_2CH, View.LAX_3CH]
+    beside = {stack.series_keys[0]: stack for stack in stacks_of(short_axis() + files)}
+    for key, stack in alone.items():
+        assert 0 < stack.facts["confidence"] <= 0.5 < beside[key].facts["confidence"]
 
 
 @pytest.mark.parametrize(

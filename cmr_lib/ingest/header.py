@@ -33,7 +33,8 @@ WANTED = (
     "PixelRepresentation", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "RescaleSlope",
     "RescaleIntercept", "BurnedInAnnotation", "TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIndex",
     "TemporalPositionIdentifier", "FrameTime", "InstanceNumber", "AcquisitionNumber", "AcquisitionTime",
-    "NominalInterval", "HeartRate", "CardiacNumberOfImages", "EchoTime", "InversionTime", "VelocityEncodingMaximumValue", "ScanningSequence",
+    "NominalInterval", "HeartRate", "CardiacNumberOfImages", "EchoTime", "InversionTime", "ScanningSequence",
+    "VelocityEncodingMaximumValue",
     "Manufacturer", "MagneticFieldStrength", "SliceThickness", "SeriesDescription", "PixelData",
     "StudyDate", "PatientSex", "PatientAge",
 )  # fmt: skip

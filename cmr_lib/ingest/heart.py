@@ -133,22 +133,29 @@ def _roundness(
     return total - np.hypot(down, right)
 
 
-def left_ventricle(stack: types.Stack) -> Float[np.ndarray, "3"] | None:
+def middle_slices(stack: types.Stack) -> list[int]:
+    """Indices of up to three slices about the middle of a stack: no atria, no apex."""
+    return sorted({round(share * (len(stack.pixels) - 1)) for share in (0.35, 0.5, 0.65)})
+
+
+def left_ventricle(stack: types.Stack, near: Float[np.ndarray, "3"] | None = None) -> Float[np.ndarray, "3"] | None:
     """A point on the long axis of the left ventricle, at the middle of a short-axis cine; None where nothing moves.
 
-    The left ventricle is the round, bright, moving thing near the heart's centre; the right one is a crescent.
+    The left ventricle is the round, bright, moving thing near the heart's centre (or near a given point, LPS, mm); the
+    right one is a crescent.
     """
-    centre = stack_centre(stack)
-    if centre is None:
-        return None
-    middle = sorted({round(share * (len(stack.pixels) - 1)) for share in (0.35, 0.5, 0.65)})
+    if near is None:
+        centre = stack_centre(stack)
+        if centre is None:
+            return None
+        near = centre + LEFT_MM * axis_frame(towards_apex(stack.normal))[0]
+    middle = middle_slices(stack)
     side, total = min(stack.spacing_mm), 0.0
-    lateral, _ = axis_frame(towards_apex(stack.normal))
     rows, cols = np.indices(stack.pixels.shape[2:])
     for index in middle:
-        row, col = to_pixel(stack, index, centre + LEFT_MM * lateral)
-        near = np.exp(-((rows - row) ** 2 + (cols - col) ** 2) * side**2 / (2 * NEAR_MM**2))
-        total = total + _roundness(stack.pixels[index], near, side)
+        row, col = to_pixel(stack, index, near)
+        nearness = np.exp(-((rows - row) ** 2 + (cols - col) ** 2) * side**2 / (2 * NEAR_MM**2))
+        total = total + _roundness(stack.pixels[index], nearness, side)
     peak_row, peak_col = np.unravel_index(int(np.argmax(total)), rows.shape)
     return to_patient(stack, middle[len(middle) // 2], float(peak_row), float(peak_col))
 

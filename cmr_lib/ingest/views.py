@@ -1,37 +1,38 @@
-"""Which plane of the heart an image shows, from geometry; the series description is a tie-break at most.
+"""Which plane of the heart an image shows, from geometry and pixels, with a confidence; text is a tie-break at most.
 
-1. The largest group of parallel cine planes that is oblique and looks along the left ventricle is the short axis; its
-   normal is the long axis. Every other plane parallel to it is short-axis too, late enhancement included.
-2. A plane that contains the long axis and passes through the left ventricle is a long-axis view; which one is told
-   by its rotation about the long axis. The 4-, 2- and 3-chamber planes lie about 60 degrees apart (as the probe
-   rotation in echocardiography); the frame is the patient's left, corrected by one rotation fitted to all planes.
-3. A plane beside the left ventricle, on the right, shows the right ventricle; only the text can say which view.
+1. The short axis gives the heart's own frame (`scene`): its long axis, a point in the left ventricle, the septum.
+   Every plane parallel to it, over the same stretch of the heart, is short-axis too, late enhancement included.
+2. A plane that contains the long axis and passes through the left ventricle is a long-axis view; which one is told by
+   its angle from the septum, for all planes of the study together (`rotation`).
+3. A plane about parallel to the septum that misses the left ventricle on the septum's side shows the right ventricle.
+   The ventricles share the apex, so its two-chamber plane comes nearer to the left ventricle's axis towards the apex;
+   the outflow tract crosses in front of the aorta, so its plane comes nearer towards the base.
 Anything else is unknown: a wrong name is worse than none.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
 
-from cmr_lib.ingest import heart
-from cmr_lib.types import Sequence as Kind
+from cmr_lib.ingest import heart, rotation
+from cmr_lib.ingest.scene import Scene, angle_deg, find_scene
 from cmr_lib.types import Stack, View
 
-MIN_SAX = 3  # parallel planes that make a short axis
-SAX_CONE_DEG = 50.0  # of the short-axis normal about the nominal long axis
-LONE_CONE_DEG = 25.0  # the same where there are fewer planes than MIN_SAX
-EXACT_DEG = 3.0  # closer than this to a patient axis: an axial, coronal or sagittal stack
 SAME_DEG = 15.0  # planes this parallel to the short axis are short-axis
-LONG_DEG = 20.0  # a long-axis plane is at most this far from containing the long axis
-THROUGH_MM = 18.0  # and passes the left ventricle's axis within this distance
-RIGHT_MM = 80.0  # planes further to the right than this do not show the right ventricle
-MARGIN_DEG = 8.0  # nearer than this to the border between two views: the text decides, or nobody
-# Rotation about the long axis of the line in which the plane cuts the short axis: from the patient's left (lateral
-# wall) towards the anterior wall. The spacing is anatomy's (60 degrees); the start is a nominal patient's.
-NOMINAL_DEG = {View.LAX_4CH: 5.0, View.LAX_2CH: 65.0, View.LAX_3CH: 125.0}
+BEYOND_MM = 30.0  # as long as they lie no further than this beyond its slices
+LONG_DEG = 30.0  # a long-axis plane is at most this far from containing the long axis
+THROUGH_MM = 18.0  # and passes the left ventricle's axis within this distance, less than its radius
+RIGHT_MM = 80.0  # planes further away than this on the septum's side do not show the right ventricle
+BESIDE_DEG = 50.0  # nor do those further than this from parallel to the septum
+RIGHT_TILT_DEG = 15.0  # how much the right ventricle's planes lean to the left one's axis, at the apex or the base
+TILT_SPREAD_DEG = 12.0  # one standard deviation of that
+SURE = 0.7  # share of belief from which geometry decides
+TIE = 0.2  # from here up to that the text may decide
+BLIND_SHARE = 0.6  # of planes parallel to the septum that pass the left ventricle, not the right one
+USUAL_PLANE_DEG = 15.0  # scatter of planes about their segment where the axis is only assumed
 PATTERNS = {
     View.RVOT: r"rvot|rv[ _-]?out",
     View.RV_2CH: r"rv[ _-]?(2|two|vla|lax)",
@@ -40,14 +41,10 @@ PATTERNS = {
     View.LAX_2CH: r"2[ _-]?ch|2[ _-]?kammer|two|vla|2cv",
     View.SAX: r"sax|short|(^|[ _-])(sa|kurz|ka)([ _-]|$)",
 }
+RIGHT_VIEWS = (View.RV_2CH, View.RVOT)
 
-
-@dataclass(frozen=True)
-class Scene:
-    """What the views are told by: the long axis (base to apex) and a point on it (None: no short-axis cine)."""
-
-    axis: Float[np.ndarray, "3"]
-    left_ventricle: Float[np.ndarray, "3"] | None
+Named = tuple[View, float, str]  # view, confidence, and what told it: geometry, text or none
+UNNAMED: Named = (View.UNKNOWN, 0.0, "none")
 
 
 def hint(description: str) -> View:
@@ -58,44 +55,19 @@ def hint(description: str) -> View:
     return View.UNKNOWN
 
 
-def angle_deg(first: Float[np.ndarray, "3"], second: Float[np.ndarray, "3"]) -> float:
-    """Angle between two lines (signs do not matter), 0 to 90 degrees."""
-    return float(np.rad2deg(np.arccos(min(1.0, abs(float(first @ second))))))
+def decide(shares: dict[View, float], claimed: View) -> Named:
+    """The view that has most of the belief, or of the contenders the one that the text claims, or none."""
+    best = max(shares, key=lambda view: shares[view])
+    if shares[best] >= SURE:
+        return best, shares[best], "geometry"
+    if shares.get(claimed, 0.0) >= TIE:
+        return claimed, shares[claimed], "text"
+    return UNNAMED
 
 
-def _turn(angle: float, target: float) -> float:
-    """Signed difference of two directions of a line, -90 to 90 degrees."""
-    return (angle - target + 90.0) % 180.0 - 90.0
-
-
-# --- short axis -------------------------------------------------------------------------------------------------
-def _could_be_short(stack: Stack, cone_deg: float) -> bool:
-    oblique = all(angle_deg(stack.normal, axis) > EXACT_DEG for axis in np.eye(3))
-    return stack.sequence == Kind.CINE and oblique and angle_deg(stack.normal, heart.NOMINAL_AXIS) < cone_deg
-
-
-def find_short_axis(stacks: Sequence[Stack], hints: Sequence[View]) -> list[int]:
-    """Indices of the stacks in the largest group of parallel planes that can be the short axis; may be empty.
-
-    Ties: the group whose description says short axis, then the one nearer to the nominal long axis. Fewer planes than
-    MIN_SAX count only near the nominal axis.
-    """
-    best: tuple = (0,)
-    chosen: list[int] = []
-    for index, stack in enumerate(stacks):
-        group = [
-            other
-            for other, rival in enumerate(stacks)
-            if _could_be_short(rival, SAX_CONE_DEG) and angle_deg(rival.normal, stack.normal) < SAME_DEG / 2
-        ]
-        planes = sum(len(stacks[other].pixels) for other in group)
-        if index not in group or (planes < MIN_SAX and not _could_be_short(stack, LONE_CONE_DEG)):
-            continue
-        named = any(hints[other] == View.SAX for other in group)
-        score = (planes, named, -angle_deg(stack.normal, heart.NOMINAL_AXIS))
-        if score > best:
-            best, chosen = score, group
-    return chosen
+def _fading(value: float, spread: float) -> float:
+    """1 at 0, less with distance (a Gaussian)."""
+    return float(np.exp(-0.5 * (value / spread) ** 2))
 
 
 def base_to_apex(stack: Stack) -> Stack:
@@ -109,95 +81,97 @@ def base_to_apex(stack: Stack) -> Stack:
     )
 
 
-def find_scene(stacks: Sequence[Stack], short: Sequence[int]) -> Scene:
-    """The long axis and the left ventricle, from the largest short-axis cine; else the nominal axis."""
-    if not short:
-        return Scene(heart.NOMINAL_AXIS, None)
-    largest = max(short, key=lambda index: len(stacks[index].pixels))
-    alone = all(index in short for index in range(len(stacks)))  # without other planes nobody asks for the point
-    point = None if alone else heart.left_ventricle(stacks[largest])
-    return Scene(heart.towards_apex(stacks[largest].normal), point)
+# --- short axis -------------------------------------------------------------------------------------------------
+def _is_short(stack: Stack, scene: Scene, stacks: Sequence[Stack]) -> bool:
+    """Whether a plane is parallel to the short axis and lies along the same stretch of the heart."""
+    if not scene.short or angle_deg(stack.normal, scene.axis) >= SAME_DEG:
+        return False
+    extent = np.concatenate([stacks[index].origins_mm @ scene.axis for index in scene.short])
+    middle = float(np.median(stack.origins_mm @ scene.axis))
+    return bool(extent.min() - BEYOND_MM < middle < extent.max() + BEYOND_MM)
+
+
+def _short(stack: Stack, scene: Scene) -> Named:
+    lean = _fading(angle_deg(stack.normal, scene.axis), 2 * SAME_DEG)
+    return View.SAX, 0.98 * scene.trust * lean * _fading(scene.elongation, 0.1), "geometry"
 
 
 # --- long axis --------------------------------------------------------------------------------------------------
-def rotation_deg(normal: Float[np.ndarray, "3"], axis: Float[np.ndarray, "3"]) -> float:
-    """Where the plane cuts the short axis: 0 = towards the left (lateral), 90 = anterior; modulo 180 degrees."""
-    lateral, anterior = heart.axis_frame(axis)
-    line = np.cross(axis, normal)
-    return float(np.rad2deg(np.arctan2(line @ anterior, line @ lateral)) % 180.0)
+def turn_deg(normal: Float[np.ndarray, "3"], scene: Scene) -> float:
+    """Angle about the axis from the septum towards the anterior wall at which a plane cuts the short axis, mod 180."""
+    line = np.cross(scene.axis, normal)
+    anterior = -np.cross(scene.axis, scene.septum)  # the septum lies opposite to lateral
+    return float(np.rad2deg(np.arctan2(line @ anterior, line @ scene.septum)) % 180.0)
 
 
-def fit_rotation(angles_deg: Sequence[float]) -> float:
-    """One turn of the heart about its axis that brings all planes nearest to nominal ones, in degrees.
-
-    Least squares with a scatter of 10 degrees for a plane and of 20 for the patient, on a grid of 1 degree.
-    """
-
-    def cost(turn: int) -> float:
-        misfit = [min(abs(_turn(angle - turn, nominal)) for nominal in NOMINAL_DEG.values()) for angle in angles_deg]
-        return sum((value / 10.0) ** 2 for value in misfit) + (turn / 20.0) ** 2
-
-    return float(min(range(-30, 31), key=lambda turn: (cost(turn), abs(turn))))
+def _lean_deg(stack: Stack, scene: Scene) -> float:
+    """How far a plane is from containing the long axis, 0 to 90 degrees."""
+    return 90.0 - angle_deg(stack.normal, scene.axis)
 
 
-def _through(stack: Stack, scene: Scene) -> float:
-    """Signed distance (mm) of the middle slice's plane from the left ventricle, to the patient's right = positive."""
+def _beside_mm(stack: Stack, scene: Scene) -> float:
+    """Distance of the middle slice's plane from the left ventricle, positive on the septum's side; 0 if not known."""
     if scene.left_ventricle is None:
         return 0.0
-    normal = stack.normal if stack.normal[0] < 0 else -stack.normal
+    normal = stack.normal if stack.normal @ scene.septum > 0 else -stack.normal
     return float((stack.origins_mm[len(stack.origins_mm) // 2] - scene.left_ventricle) @ normal)
 
 
 def _is_long(stack: Stack, scene: Scene) -> bool:
-    contains = 90.0 - angle_deg(stack.normal, scene.axis) < LONG_DEG
-    return contains and abs(_through(stack, scene)) < THROUGH_MM
+    return _lean_deg(stack, scene) < LONG_DEG and abs(_beside_mm(stack, scene)) < THROUGH_MM
 
 
-def name_long_axis(angle: float, claimed: View) -> View:
-    """The long-axis view at this (corrected) rotation; near the border of two views the text decides, or nobody."""
-    distance = {view: abs(_turn(angle, nominal)) for view, nominal in NOMINAL_DEG.items()}
-    first, second = sorted(distance, key=lambda view: distance[view])[:2]
-    if distance[second] - distance[first] > 2 * MARGIN_DEG:
-        return first
-    return claimed if claimed in (first, second) else View.UNKNOWN
+def _long(stack: Stack, scene: Scene, shares: dict[View, float], claimed: View) -> Named:
+    """A plane through the axis. Without a point in the left ventricle, two chambers may be those of the right one."""
+    view, share, source = decide(shares, claimed)
+    if scene.left_ventricle is None and view == View.LAX_2CH:
+        share *= BLIND_SHARE
+        view, source = (claimed, "text") if claimed in RIGHT_VIEWS else (view, source)
+    clear = _fading(_lean_deg(stack, scene), 1.5 * LONG_DEG) * _fading(_beside_mm(stack, scene), 2 * THROUGH_MM)
+    return view, share * clear * scene.trust, source
 
 
-def name_other(stack: Stack, scene: Scene, claimed: View) -> View:
-    """A plane that is neither short-axis nor through the left ventricle: the right ventricle's, or unknown."""
-    beside = THROUGH_MM <= _through(stack, scene) < RIGHT_MM
-    if scene.left_ventricle is None or not beside or angle_deg(stack.normal, scene.axis) < 45.0:
-        return View.UNKNOWN
-    if claimed in (View.RVOT, View.RV_2CH):
-        return claimed
-    return View.RV_2CH if claimed == View.LAX_2CH else View.UNKNOWN
+# --- right ventricle --------------------------------------------------------------------------------------------
+def _right(stack: Stack, scene: Scene, claimed: View) -> Named:
+    """A plane that misses the left ventricle: the right one's, or unknown."""
+    beside = THROUGH_MM <= _beside_mm(stack, scene) < RIGHT_MM
+    across = angle_deg(stack.normal, scene.septum)
+    if scene.left_ventricle is None or not beside or across > BESIDE_DEG or _lean_deg(stack, scene) > 45.0:
+        return UNNAMED
+    normal = stack.normal if stack.normal @ scene.septum > 0 else -stack.normal
+    to_apex = float(np.rad2deg(np.arcsin(np.clip(normal @ scene.axis, -1, 1))))
+    two = 1 / (1 + float(np.exp(-2 * RIGHT_TILT_DEG * to_apex / TILT_SPREAD_DEG**2)))
+    claimed = View.RV_2CH if claimed == View.LAX_2CH else claimed
+    view, share, source = decide({View.RV_2CH: two, View.RVOT: 1 - two}, claimed)
+    return view, share * _fading(across, BESIDE_DEG) * scene.trust, source
 
 
 def assign_views(stacks: Sequence[Stack], descriptions: Sequence[str]) -> list[Stack]:
     """The stacks with their views; short-axis ones in order from base to apex. Same order, none lost.
 
-    `facts["view_source"]` says geometry, text (a tie was broken by the description) or none (unknown).
+    `facts["confidence"]` (0 to 1; 0 for unknown) says how sure the view is, `facts["view_source"]` by what it was
+    told: geometry, text (a tie was broken by the description) or none (unknown).
     """
     claims = [hint(text) for text in descriptions]
-    short = find_short_axis(stacks, claims)
-    scene = find_scene(stacks, short)
-    parallel = [bool(short) and angle_deg(one.normal, scene.axis) < SAME_DEG for one in stacks]
-    long = [not flat and _is_long(one, scene) for one, flat in zip(stacks, parallel, strict=True)]
-    angles = [rotation_deg(one.normal, scene.axis) if yes else 0.0 for one, yes in zip(stacks, long, strict=True)]
-    turn = fit_rotation([angle for angle, yes in zip(angles, long, strict=True) if yes])
-    named = []
+    scene = find_scene(stacks, claims)
+    short = [_is_short(stack, scene, stacks) for stack in stacks]
+    long = [index for index, stack in enumerate(stacks) if not short[index] and _is_long(stack, scene)]
+    turns = [turn_deg(stacks[index].normal, scene) for index in long]
+    scatter = rotation.PLANE_DEG if scene.short else USUAL_PLANE_DEG
+    shares = rotation.name_shares(turns, scene.septum_deg, scatter) if long else []
+    beliefs = {
+        index: dict(zip(rotation.VIEWS, row.tolist(), strict=True)) for index, row in zip(long, shares, strict=True)
+    }
+    found = []
     for index, stack in enumerate(stacks):
-        if parallel[index]:
-            view = View.SAX
-        elif long[index]:
-            view = name_long_axis(angles[index] - turn, claims[index])
-            if not short and view != claims[index]:  # on a nominal axis geometry alone is a guess
-                view = View.UNKNOWN
+        if short[index]:
+            named = _short(stack, scene)
+        elif index in beliefs:
+            named = _long(stack, scene, beliefs[index], claims[index])
         else:
-            view = name_other(stack, scene, claims[index])
-        by_text = view in (View.RVOT, View.RV_2CH) or (
-            long[index] and name_long_axis(angles[index] - turn, View.UNKNOWN) != view
-        )
-        source = "none" if view == View.UNKNOWN else ("text" if by_text else "geometry")
-        stack = replace(stack, view=view, facts={**stack.facts, "view_source": source})
-        named.append(base_to_apex(stack) if view == View.SAX else stack)
-    return named
+            named = _right(stack, scene, claims[index])
+        view, confidence, source = named
+        facts = {**stack.facts, "view_source": source, "confidence": round(confidence, 3)}
+        stack = replace(stack, view=view, facts=facts)
+        found.append(base_to_apex(stack) if view == View.SAX else stack)
+    return found
