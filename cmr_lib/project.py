@@ -54,8 +54,12 @@ def require(path: Path | str, made_by: str) -> Path:
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
-def write_bytes(path: Path | str, data: bytes, *, checksum: bool = False) -> str:
-    """Write atomically and return the SHA-256 in hex; with `checksum`, also beside the file as NAME.sha256."""
+def write_bytes(path: Path | str, data: bytes, *, checksum: bool = False, durable: bool = True) -> str:
+    """Write atomically and return the SHA-256 in hex; with `checksum`, also beside the file as NAME.sha256.
+
+    `durable` waits for the disk. Without it a power cut may leave a torn file: only for what checks itself when it is
+    read and can be made again.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256(data).hexdigest()
@@ -64,7 +68,8 @@ def write_bytes(path: Path | str, data: bytes, *, checksum: bool = False) -> str
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
     except BaseException:

@@ -80,7 +80,8 @@ def test_the_stage_writes_clips_tables_and_rejects(tmp_path, hospital):
     assert list(studies.columns[:8]) == [
         "study_key", "patient_key", "split", "n_clips", "n_sax_slices", "has_report", "vendor", "field_strength_t",
     ]  # fmt: skip
-    assert list(studies.columns[8:]) == list(LABELS)
+    assert list(studies.columns[8:11]) == ["age_band", "shifted_date", "days_since_first"]
+    assert list(studies.columns[11:]) == list(LABELS)
     assert set(studies["n_clips"]) == {7}
     assert set(studies["n_sax_slices"]) == {3}
     by_key = studies.set_index("study_key")
@@ -209,7 +210,9 @@ def test_missing_inputs_and_unread_sources_are_named(tmp_path):
         preprocess(settings(tmp_path), progress=False)
     with pytest.raises(ValueError, match=r"cohort\.studies"):
         preprocess(settings(tmp_path, source="dicom"), progress=False)
-    with pytest.raises(ValueError, match="acdc"):
+    with pytest.raises(
+        ValueError, match=r"source is acdc, but cohort\.studies is empty: set it to the folder that holds"
+    ):
         preprocess(settings(tmp_path, source="acdc"), progress=False)
 
 

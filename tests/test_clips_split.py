@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from cmr_lib.clips.split import split_patients
+from cmr_lib.clips.split import keep_official, split_patients
 from cmr_lib.params import SplitShares
 from cmr_lib.types import Split
 
@@ -47,3 +47,25 @@ def test_unwanted_splits_stay_empty_and_tiny_cohorts_do_not_fail():
     assert set(split_patients(PATIENTS[:9], only, 0).values()) == {Split.TEST}
     assert len(split_patients(PATIENTS[:1], SHARES, 0)) == 1
     assert split_patients([], SHARES, 0) == {}
+
+
+# --- public sets ------------------------------------------------------------------------------------------------
+TRAINING = {f"p{number:03d}": Split.TRAIN for number in range(100)}
+TESTING = {f"q{number:03d}": Split.TEST for number in range(50)}
+
+
+def test_official_test_patients_stay_and_validation_is_taken_from_training_by_the_shares():
+    found = keep_official(TRAINING | TESTING, SHARES, 7)
+    assert {patient for patient, split in found.items() if split == Split.TEST} == set(TESTING)
+    assert Counter(found.values()) == {Split.TRAIN: 80, Split.VALIDATION: 20, Split.TEST: 50}  # 0.15 of 0.75
+    assert found == keep_official(dict(reversed((TRAINING | TESTING).items())), SHARES, 7)
+
+
+def test_a_set_with_all_three_splits_keeps_them_all():
+    official = TRAINING | TESTING | {"r1": Split.VALIDATION}
+    assert keep_official(official, SHARES, 7) == official
+
+
+@pytest.mark.parametrize("official", [TRAINING, TESTING, {**TRAINING, **TESTING, "x": None}, dict.fromkeys(TRAINING)])
+def test_a_set_without_a_whole_split_of_its_own_gets_ours(official):
+    assert keep_official(official, SHARES, 7) == split_patients(list(official), SHARES, 7)

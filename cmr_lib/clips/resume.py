@@ -105,8 +105,8 @@ class Kept:
             return None
 
     def put(self, path: Path, result: StudyResult) -> None:
-        """Keep a result, whole or not at all."""
-        project.write_bytes(path, pack(result, self.key))
+        """Keep a result, whole or not at all; a zip's own checksum tells a torn file."""
+        project.write_bytes(path, pack(result, self.key), durable=False)
 
 
 # --- finished runs ----------------------------------------------------------------------------------------------

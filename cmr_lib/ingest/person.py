@@ -30,10 +30,10 @@ def age_band(years: float) -> str:
         return UNKNOWN
     if years < 18:
         return "under 18"
-    if years >= OLDEST:
-        return f"{OLDEST} and over"
+    if years < 30:
+        return "18-29"
     decade = int(years // 10) * 10
-    return f"{max(decade, 18)}-{decade + 9}" if decade > 10 else "18-29"
+    return f"{OLDEST} and over" if years >= OLDEST else f"{decade}-{decade + 9}"
 
 
 def day_of(text: str) -> datetime.date | None:
