@@ -24,7 +24,7 @@ from cmr_lib.ingest.rejects import Refused
 # What bad input makes pydicom and its decoders raise (measured on 58 broken files and 6,000 mutants).
 READ_ERRORS = (
     AttributeError, ArithmeticError, AssertionError, BytesLengthException, EOFError, InvalidDicomError, LookupError,
-    MemoryError, OSError, RuntimeError, TypeError, ValueError, struct.error, zlib.error,
+    MemoryError, OSError, RuntimeError, StopIteration, TypeError, ValueError, struct.error, zlib.error,
 )  # fmt: skip
 WANTED = (
     "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID",
