@@ -142,3 +142,8 @@ def plain(sentence: str) -> str:
     for pattern, short in _CHAMBERS:
         text = pattern.sub(short, text)
     return _BUT_NOT.sub(lambda m: f"the {_OTHER[m[2]]}{m[3]} but the {m[2]} is not{m[3]}", text)
+
+
+def is_known(word: str) -> bool:
+    """Whether a lower-case word belongs to the trade, so that it is no name by itself (Wall, Small, Root)."""
+    return word in _KNOWN
