@@ -8,12 +8,14 @@ from cmr_lib.reports import sameness as same
 from cmr_lib.reports.sections import split_sections
 from cmr_lib.reports.summary import summarise
 
-WORDS = "the left right ventricle is mildly dilated with normal function no late enhancement EF mL of and size".split()
+WORDS = ["the", "left", "right", "ventricle", "is", "mildly", "dilated", "with", "normal", "function", "no", "late", "enhancement", "EF", "mL", "of", "and", "size"]
 
 
 def text_of(seed, length=80):
     random = np.random.default_rng(seed)
-    return " ".join(WORDS[place] + "abcdefghi"[random.integers(9)] for place in random.integers(len(WORDS), size=length))
+    return " ".join(
+        WORDS[place] + "abcdefghi"[random.integers(9)] for place in random.integers(len(WORDS), size=length)
+    )
 
 
 def changed(text, many, seed=0):

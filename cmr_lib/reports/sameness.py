@@ -129,7 +129,9 @@ def sameness(texts: Sequence[str], summaries: Sequence[Summary]) -> Sameness:
     if len(texts) != len(summaries):
         raise ValueError(f"{len(texts)} texts and {len(summaries)} summaries; as many are wanted.")
     key: Callable[[Summary], Hashable] = clinical_key
-    return Sameness(groups_by([exact_key(text) for text in texts]), near_groups(texts), groups_by(list(map(key, summaries))))
+    return Sameness(
+        groups_by([exact_key(text) for text in texts]), near_groups(texts), groups_by(list(map(key, summaries)))
+    )
 
 
 def shared(groups: Int[np.ndarray, "reports"]) -> float:  # noqa: F821

@@ -84,7 +84,7 @@ def _length_of_name(words: str) -> int:
 
 def _date_spans(text: str, known: Identifiers, days: int, day_first: bool) -> Iterator[tuple[int, int, str, str]]:
     for one in written_dates(text, {*known.dates, *known.births}, day_first):
-        if one.day in known.births or _born(text[: one.start]):
+        if one.day in known.births or _born(text[max(one.start - 30, 0) : one.start]):
             yield one.start, one.end, "DATE", "[DATE]"
         else:
             yield one.start, one.end, "DATE", one.write(one.day + datetime.timedelta(days=days))
@@ -110,7 +110,9 @@ def _applied(text: str, spans: Iterable[tuple[int, int, str, str]]) -> Scrubbed:
     return Scrubbed("".join([*pieces, text[last:]]), tuple(removed))
 
 
-def scrub(text: str, known: Identifiers, days: int, *, day_first: bool = True, model: Path | str | None = None) -> Scrubbed:
+def scrub(
+    text: str, known: Identifiers, days: int, *, day_first: bool = True, model: Path | str | None = None
+) -> Scrubbed:
     """A report's text without identifiers, every date moved by `days` as those of the images, birth dates removed.
 
     `known` holds what the study's header says (`identifiers.identifiers_of`); `model` is the folder of a spaCy model for
@@ -130,7 +132,9 @@ def presidio_spans(text: str, model: Path | str) -> Iterator[tuple[int, int, str
     Raises FileNotFoundError without the model, RuntimeError without the library.
     """
     if not Path(model).is_dir():
-        raise FileNotFoundError("No spaCy model in the folder given for Presidio; wanted: an unpacked model, e.g. en_core_web_lg.")
+        raise FileNotFoundError(
+            "No spaCy model in the folder given for Presidio; wanted: an unpacked model, e.g. en_core_web_lg."
+        )
     try:
         from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
         from presidio_analyzer.nlp_engine import NlpEngineProvider
