@@ -138,7 +138,12 @@ def table_of(tmp_path, *rows, **settings):
 
 
 def test_addenda_are_joined_behind_their_report_wherever_they_stand(tmp_path):
-    rows = ("1", "A", "ADDENDUM: T1 1010 ms."), ("1", "A", "EF 60 %."), ("1", "A", "Correction: EF 61 %."), ("2", "B", "x")
+    rows = (
+        ("1", "A", "ADDENDUM: T1 1010 ms."),
+        ("1", "A", "EF 60 %."),
+        ("1", "A", "Correction: EF 61 %."),
+        ("2", "B", "x"),
+    )
     table = table_of(tmp_path, *rows)
     assert table.reports["text"].tolist() == ["EF 60 %.\n\nADDENDUM: T1 1010 ms.\n\nCorrection: EF 61 %.", "x"]
     assert table.reports["rows"].tolist() == [3, 1]

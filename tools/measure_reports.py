@@ -212,6 +212,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("material", choices=("dev", "held_out", "first", "second"))
     parser.add_argument("--write", action="store_true", help=f"write measured_*.csv below {FOLDER}")
+    parser.add_argument(
+        "--label", default="", help="written into the file names; a reported figure is never overwritten"
+    )
     chosen = parser.parse_args(arguments)
     if chosen.material in ("dev", "held_out"):
         table, misses = measure_half(chosen.material)
@@ -224,8 +227,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(table.round(3).to_string(index=False))
     print(misses.to_string(index=False, max_colwidth=120))
     if chosen.write:
-        project.write_table(FOLDER / f"measured_{chosen.material}.csv", table)
-        project.write_table(FOLDER / f"measured_{chosen.material}_misses.csv", misses)
+        name = f"measured_{chosen.material}{chosen.label and '_' + chosen.label}"
+        if chosen.material in ("held_out", "second") and (FOLDER / f"{name}.csv").exists():
+            raise SystemExit(f"{name}.csv is a reported figure: it stays. Give a --label for another one.")
+        project.write_table(FOLDER / f"{name}.csv", table)
+        project.write_table(FOLDER / f"{name}_misses.csv", misses)
 
 
 if __name__ == "__main__":

@@ -72,7 +72,9 @@ def _is_binary(text: str) -> bool:
 def _text_of(path: Path) -> tuple[str, str]:
     found = decoded(path.read_bytes())
     if found is None:
-        raise ValueError(f"Report table {path.name} is not text; .csv, .tsv, .jsonl, .xlsx or a folder of .txt is wanted.")
+        raise ValueError(
+            f"Report table {path.name} is not text; .csv, .tsv, .jsonl, .xlsx or a folder of .txt is wanted."
+        )
     return found
 
 
@@ -125,7 +127,9 @@ def _workbook(path: Path) -> pd.DataFrame:
     try:
         return pd.read_excel(path, dtype=str, keep_default_na=False)
     except Exception as error:  # noqa: BLE001 (a broken workbook raises a dozen types)
-        raise ValueError(f"Report table {path.name} cannot be read as an Excel file ({type(error).__name__}).") from None
+        raise ValueError(
+            f"Report table {path.name} cannot be read as an Excel file ({type(error).__name__})."
+        ) from None
 
 
 def _table(path: Path) -> tuple[pd.DataFrame, str]:
@@ -194,7 +198,9 @@ def _united(texts: list[str], several: Several) -> tuple[str, str]:
     return "\n\n".join([*kept, *added]), ""
 
 
-def _grouped(rows: pd.DataFrame, several: Several) -> tuple[list[tuple[str, str, str, int]], list[tuple[str, str, int]]]:
+def _grouped(
+    rows: pd.DataFrame, several: Several
+) -> tuple[list[tuple[str, str, str, int]], list[tuple[str, str, int]]]:
     """Reports (patient, accession, text, rows) and refusals (accession, code, rows); no accession: as they stand."""
     kept: list[tuple[str, str, str, int]] = []
     refused: list[tuple[str, str, int]] = []
@@ -224,9 +230,7 @@ def _rows(path: Path, columns: ReportColumns) -> tuple[pd.DataFrame, str, list[t
     return _mapped(table, columns, path.name), encoding, []
 
 
-def read_report_table(
-    path: Path | str, columns: ReportColumns, key: bytes, several: Several = "refuse"
-) -> ReportTable:
+def read_report_table(path: Path | str, columns: ReportColumns, key: bytes, several: Several = "refuse") -> ReportTable:
     """Reports of a table, JSON lines, workbook or folder, one a study; refused rows by keyed name and code.
 
     `several` says what becomes of different reports under one accession number that are no addenda: refused (all of

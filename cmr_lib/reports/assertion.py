@@ -10,11 +10,10 @@ from enum import StrEnum
 from cmr_lib.reports.tagging import Tag
 
 CONCEPTS = frozenset(
-    "dilated size function weak hypertrophy thickness thickening lge motion wma segmentwise effusion thrombus "
-    "diagnosis normalstudy".split()
+    ["dilated", "size", "function", "weak", "hypertrophy", "thickness", "thickening", "lge", "motion", "wma", "segmentwise", "effusion", "thrombus", "diagnosis", "normalstudy"]
 )
-BEFORE = frozenset("denied no_longer stays untrue doubt doubt_both past rather".split())
-AFTER = frozenset("denied_after unassessed gone no_longer stays doubt_after doubt_both past".split())
+BEFORE = frozenset(["denied", "no_longer", "stays", "untrue", "doubt", "doubt_both", "past", "rather", "mark"])
+AFTER = frozenset(["denied_after", "unassessed", "gone", "no_longer", "stays", "doubt_after", "doubt_both", "past"])
 # An old infarct, scar or myocarditis that is asserted is a present finding.
 _LASTING = frozenset({"ICM", "MYO", "lge"})
 
@@ -75,17 +74,9 @@ def _cues_after(tags: Sequence[Tag], place: int) -> list[Tag]:
     found: list[Tag] = []
     for number in range(place + 1, len(tags)):
         kind, following = tags[number].kind, tags[number + 1].kind if number + 1 < len(tags) else ""
-        if kind in AFTER and not (kind == "doubt_both" and _governs_something_else(tags, number)):
+        if (kind in AFTER and not (kind == "doubt_both" and _governs_something_else(tags, number))) or (kind == "doubt" and not any(tag.kind in CONCEPTS for tag in tags[number:])) or (kind == "mark" and number == len(tags) - 1) or kind == "versus":
             found.append(tags[number])
-        elif kind == "doubt" and not any(tag.kind in CONCEPTS for tag in tags[number:]):
-            found.append(tags[number])
-        elif kind == "mark" and number == len(tags) - 1:
-            found.append(tags[number])
-        elif kind == "versus":
-            found.append(tags[number])
-        elif kind == "stop" or (kind == "comma" and following not in AFTER) or kind in ("denied", "doubt"):
-            break
-        elif kind == "verb" and following not in AFTER | {"doubt", "judged", "degree", "and", "verb"}:
+        elif kind == "stop" or (kind == "comma" and following not in AFTER) or kind in ("denied", "doubt") or (kind == "verb" and following not in AFTER | {"doubt", "judged", "degree", "and", "verb"}):
             break
     return found
 

@@ -393,7 +393,7 @@ def _status(tags: Sequence[Tag], head: _Head, text: str) -> Status | None:
 
 # What must stand behind "Late enhancement:" for the label itself to be the finding.
 _SAYS = frozenset(
-    "degree pattern level wall numbered territory denied denied_after doubt doubt_after gone stays".split()
+    ["degree", "pattern", "level", "wall", "numbered", "territory", "denied", "denied_after", "doubt", "doubt_after", "gone", "stays"]
 )
 
 

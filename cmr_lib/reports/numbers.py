@@ -61,13 +61,13 @@ _UNIT = r"(?P<unit>%|ml ?/ ?m ?\^? ?2|ml per m2|ml per square met\w+|g ?/ ?m ?\^
         r"l/min\b|t\b|mmol\S*|kg\b|years?\b|y\b|months?\b|hz\b)?"  # fmt: skip
 _VALUE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:[.,]\d+)?)"
 _NUMBER = re.compile(
-    rf"(?<![\w.,/*])(?P<value>{_VALUE})(?: ?(?:-|to|–) ?(?P<high>{_VALUE})(?=\s*(?:%|ml|g|mm|cm|ms|bpm)))?\s*{_UNIT}(?![\w])"
+    rf"(?<![\w.,/*])(?<!\d-)(?P<value>{_VALUE})(?: ?(?:-|to|–) ?(?P<high>{_VALUE})(?=\s*(?:%|ml|g|mm|cm|ms|bpm)))?\s*{_UNIT}(?![\w])"
 )
 _WORD = [(name, re.compile(rf"(?<![\w-])(?:{pattern})(?![\w])" if not pattern.startswith("t2 ?") else rf"(?<!\w)(?:{pattern})"))
          for name, pattern in _QUANTITIES]  # fmt: skip
 _SIDE = re.compile(r"(?<![a-z])(lv|rv)(?=ed|es|ef|sv|m|\b)")
 _ASIDE = re.compile(
-    r"(?:normal|reference|ref\.?|nl|previous(?:ly)?|prior|before|was|from|cut-?off|>|<|<=|>=|≥|≤)\s*(?:range|values?|up to|of|:|-)?\s*$"
+    r"(?:normal|reference|ref\.?|nl|previous(?:ly)?|prior|before|[(,;] ?was|from|cut-?off|>|<|<=|>=|≥|≤)\s*(?:range|values?|up to|of|:|-)?\s*$"
 )
 _INDEX = {"lvedv": "lvedvi", "lvesv": "lvesvi", "rvedv": "rvedvi", "rvesv": "rvesvi", "lvsv": "lvsvi", "rvsv": "rvsvi", "lv_mass": "lv_mass_index"}  # fmt: skip
 _UNITS = {  # units that a quantity may have; another unit means that the number is of something else

@@ -59,7 +59,10 @@ def _headers(text: str) -> list[tuple[int, int, str]]:
 
 
 # Without headers: what a paragraph is, by its words, and where a conclusion begins.
-_ASKS = re.compile(r"\b(?:referred (?:for|with|by)|to (?:assess|evaluate|exclude|look for)|assessment of|query|\?\s*\w+)", re.IGNORECASE)
+_ASKS = re.compile(
+    r"\b(?:referred (?:for|with|by)|to (?:assess|evaluate|exclude|look for)|assessment of|query|\?\s*\w+)",
+    re.IGNORECASE,
+)
 _ACQUIRES = re.compile(
     r"\b(?:ssfp|bssfp|cines?|sequences?|acquired|performed|mmol|gadobutrol|gadoter\w+|contrast|scanner|tesla|1\.5 ?T|3(?:\.0)? ?T"
     r"|breath[- ]holds?|psir|inversion recovery)\b",

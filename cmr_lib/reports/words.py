@@ -10,32 +10,9 @@ from functools import lru_cache
 from cmr_lib.reports.lexicon import LEXICON
 
 # What typing errors are mended to. Words that differ from these by a slip of the fingers, and are not ordinary words.
-_TARGETS = """
-left right ventricle ventricles ventricular atrium atrial atria biventricular biatrial chamber chambers cavity heart
-cardiac aorta aortic root ascending pericardium pericardial pleural septum septal anteroseptal inferoseptal inferolateral
-anterolateral lateral anterior inferior basal apical apex wall walls segment segments territory
-dilated dilatation dilation enlarged enlargement hypertrophy hypertrophic hypertrophied thickness thickened concentric
-asymmetric function systolic dysfunction impaired impairment reduced depressed preserved normal contraction ejection
-fraction size calibre dimensions volume volumes motion abnormality abnormalities abnormal regional global hypokinesis
-hypokinesia hypokinetic akinesis akinesia akinetic dyskinesis dyskinesia dyskinetic
-late delayed gadolinium enhancement hyperenhancement enhances fibrosis scar subendocardial transmural intramural
-subepicardial epicardial midwall patchy diffuse insertion infarct infarction ischaemic ischemic myocardial myocardium
-myocarditis cardiomyopathy amyloid amyloidosis arrhythmogenic effusion effusions effusive fluid thrombus thrombi
-mild mildly moderate moderately severe severely marked markedly small large trivial
-without evidence possible possibly probable probably likely unlikely suspected suspicious suggestive consistent
-cannot exclude excluded history known previous previously unchanged resolved native extracellular
-""".split()
+_TARGETS = ["left", "right", "ventricle", "ventricles", "ventricular", "atrium", "atrial", "atria", "biventricular", "biatrial", "chamber", "chambers", "cavity", "heart", "cardiac", "aorta", "aortic", "root", "ascending", "pericardium", "pericardial", "pleural", "septum", "septal", "anteroseptal", "inferoseptal", "inferolateral", "anterolateral", "lateral", "anterior", "inferior", "basal", "apical", "apex", "wall", "walls", "segment", "segments", "territory", "dilated", "dilatation", "dilation", "enlarged", "enlargement", "hypertrophy", "hypertrophic", "hypertrophied", "thickness", "thickened", "concentric", "asymmetric", "function", "systolic", "dysfunction", "impaired", "impairment", "reduced", "depressed", "preserved", "normal", "contraction", "ejection", "fraction", "size", "calibre", "dimensions", "volume", "volumes", "motion", "abnormality", "abnormalities", "abnormal", "regional", "global", "hypokinesis", "hypokinesia", "hypokinetic", "akinesis", "akinesia", "akinetic", "dyskinesis", "dyskinesia", "dyskinetic", "late", "delayed", "gadolinium", "enhancement", "hyperenhancement", "enhances", "fibrosis", "scar", "subendocardial", "transmural", "intramural", "subepicardial", "epicardial", "midwall", "patchy", "diffuse", "insertion", "infarct", "infarction", "ischaemic", "ischemic", "myocardial", "myocardium", "myocarditis", "cardiomyopathy", "amyloid", "amyloidosis", "arrhythmogenic", "effusion", "effusions", "effusive", "fluid", "thrombus", "thrombi", "mild", "mildly", "moderate", "moderately", "severe", "severely", "marked", "markedly", "small", "large", "trivial", "without", "evidence", "possible", "possibly", "probable", "probably", "likely", "unlikely", "suspected", "suspicious", "suggestive", "consistent", "cannot", "exclude", "excluded", "history", "known", "previous", "previously", "unchanged", "resolved", "native", "extracellular"]
 # Ordinary words that look like a slip in one of the above, and are none.
-_ORDINARY = """
-excludes exclusion reduces normally abnormally ischemia ischaemia infarcts suggests suggested suggesting dilates segmental
-myocyte septa apically anteriorly inferiorly laterally interior enhance enhanced enhancing contractile contractility
-contract contracts contracting infarcted hypertension hypertensive hypertrophies functional functions functioning sized
-sizes walled resolve resolves resolving knows evident consists consisting histories marked marker markers scare scarred
-scarring scars motions latter later plate cardiology rooted roots smaller larger moderated regionally globally mildness
-severity impairs fluids volumetric fractions contractions flow severed cannon fibrotic fibrous diastolic pulmonary
-systole diastole aortas thickening thinning thinned presented presents injection systemic moderator pericarditis
-thrombosis thrombotic lately delay delays delaying intramyocardial mesocardial
-""".split()
+_ORDINARY = ["excludes", "exclusion", "reduces", "normally", "abnormally", "ischemia", "ischaemia", "infarcts", "suggests", "suggested", "suggesting", "dilates", "segmental", "myocyte", "septa", "apically", "anteriorly", "inferiorly", "laterally", "interior", "enhance", "enhanced", "enhancing", "contractile", "contractility", "contract", "contracts", "contracting", "infarcted", "hypertension", "hypertensive", "hypertrophies", "functional", "functions", "functioning", "sized", "sizes", "walled", "resolve", "resolves", "resolving", "knows", "evident", "consists", "consisting", "histories", "marked", "marker", "markers", "scare", "scarred", "scarring", "scars", "motions", "latter", "later", "plate", "cardiology", "rooted", "roots", "smaller", "larger", "moderated", "regionally", "globally", "mildness", "severity", "impairs", "fluids", "volumetric", "fractions", "contractions", "flow", "severed", "cannon", "fibrotic", "fibrous", "diastolic", "pulmonary", "systole", "diastole", "aortas", "thickening", "thinning", "thinned", "presented", "presents", "injection", "systemic", "moderator", "pericarditis", "thrombosis", "thrombotic", "lately", "delay", "delays", "delaying", "intramyocardial", "mesocardial"]
 # Whole words of the lexicon are meant as they stand.
 _LISTED = {word for _, _, pattern in LEXICON for word in re.findall(r"(?<![\\\w])[a-z]{4,}(?![\w?])", pattern)}
 _KNOWN = frozenset(_TARGETS) | frozenset(_ORDINARY) | frozenset(_LISTED)
@@ -142,3 +119,8 @@ def plain(sentence: str) -> str:
     for pattern, short in _CHAMBERS:
         text = pattern.sub(short, text)
     return _BUT_NOT.sub(lambda m: f"the {_OTHER[m[2]]}{m[3]} but the {m[2]} is not{m[3]}", text)
+
+
+def is_known(word: str) -> bool:
+    """Whether a lower-case word belongs to the trade, so that it is no name by itself (Wall, Small, Root)."""
+    return word in _KNOWN
