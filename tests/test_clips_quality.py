@@ -48,7 +48,7 @@ def test_row_of_a_study_counts_what_is_there(heart):
     assert (row["n_clips"], row["n_sax"], row["n_lax_4ch"], row["n_lax_2ch"], row["n_lge"]) == (9, 5, 1, 1, 2)
     assert (row["centre_found"], row["es_found"]) == (1, 1)
     assert row["phase_of_es"] == pytest.approx(0.35, abs=0.04)
-    assert np.isnan(row["confidence"])
+    assert 0.5 < row["confidence"] <= 1
     assert 0.7 < row["score"] <= 1
 
 
