@@ -23,7 +23,12 @@ LEFT_MM = 12.0  # the left ventricle lies to the left of the heart's centre
 NEAR_MM = 32.0  # and about this near to it, one standard deviation
 CAP_SHARE = 0.95  # motion beyond this quantile counts no more: a vigorous right ventricle shall not win
 EDGE_SHARE = 0.97  # of the pixels that are no edge of the moving heart
+DISC_MM = np.arange(12.0, 37.0, 3.0)  # radii of a left ventricle, end-systole to end-diastole
+VOTE_BLUR_MM = 4.0
 SEEK_MM = 16.0  # first search: the place with the most motion within about a ventricle
+
+# Edge pixels: rows, columns, weight and the unit gradient (down, right).
+Edges = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 
 def motion_map(frames: Float32[np.ndarray, "phases rows cols"], blur_px: float) -> Float32[np.ndarray, "rows cols"]:
@@ -97,9 +102,7 @@ def stack_centre(stack: types.Stack) -> Float[np.ndarray, "3"] | None:
     return _mean_shift(points, weights.ravel(), start)
 
 
-def _edges(
-    frame: Float32[np.ndarray, "rows cols"], motion: Float32[np.ndarray, "rows cols"], side_mm: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _edges(frame: Float32[np.ndarray, "rows cols"], motion: Float32[np.ndarray, "rows cols"], side_mm: float) -> Edges:
     """The strongest moving edge pixels: rows, columns, weight and the unit gradient (down, right)."""
     down, right = np.gradient(ndimage.gaussian_filter(frame, 2.0 / side_mm))
     steep = np.hypot(down, right)
@@ -109,28 +112,45 @@ def _edges(
     return rows, cols, weight[rows, cols], down[rows, cols] / steep, right[rows, cols] / steep
 
 
-def _roundness(
+def _moving_edges(
     frames: Float32[np.ndarray, "phases rows cols"], near: Float[np.ndarray, "rows cols"], side_mm: float
-) -> Float[np.ndarray, "rows cols"]:
+) -> list[Edges]:
+    """Edges of what moves, weighted by nearness, at end-diastole and at about end-systole."""
+    motion = motion_map(frames, 2.0 / side_mm)
+    motion = np.minimum(motion, np.quantile(motion, CAP_SHARE)) * near.astype(np.float32)
+    return [_edges(frame, motion, side_mm) for frame in (frames[0], frames[round(0.35 * (len(frames) - 1))])]
+
+
+def _roundness(edges: Iterable[Edges], shape: tuple[int, int], side_mm: float) -> Float[np.ndarray, "rows cols"]:
     """How much each pixel is the centre of a bright, moving disc of 12 to 36 mm radius.
 
     Moving edges vote up their gradient, as in the fast radial symmetry transform (Loy and Zelinsky 2003,
     doi 10.1109/TPAMI.2003.1217601); votes from one side only (a crescent) are taken off by their vector sum.
     """
-    shape = near.shape
-    motion = motion_map(frames, 2.0 / side_mm)
-    motion = np.minimum(motion, np.quantile(motion, CAP_SHARE)) * near.astype(np.float32)
-    votes = np.zeros((3, near.size))
-    for frame in (frames[0], frames[round(0.35 * (len(frames) - 1))]):  # end-diastole and about end-systole
-        rows, cols, weight, down, right = _edges(frame, motion, side_mm)
-        for radius in np.arange(12.0, 37.0, 3.0) / side_mm:
+    size = shape[0] * shape[1]
+    votes = np.zeros((3, size))
+    for rows, cols, weight, down, right in edges:
+        for radius in DISC_MM / side_mm:
             row, col = np.rint(rows + radius * down).astype(int), np.rint(cols + radius * right).astype(int)
             inside = (row >= 0) & (row < shape[0]) & (col >= 0) & (col < shape[1])
             flat = row[inside] * shape[1] + col[inside]
             for layer, factor in enumerate((1.0, down, right)):
-                votes[layer] += np.bincount(flat, (weight * factor / radius)[inside], minlength=near.size)
-    total, down, right = (ndimage.gaussian_filter(layer.reshape(shape), 4.0 / side_mm) for layer in votes)
+                votes[layer] += np.bincount(flat, (weight * factor / radius)[inside], minlength=size)
+    total, down, right = (ndimage.gaussian_filter(layer.reshape(shape), VOTE_BLUR_MM / side_mm) for layer in votes)
     return total - np.hypot(down, right)
+
+
+def _elongation(edges: Iterable[Edges], row: float, col: float, side_mm: float) -> float:
+    """Whether the votes for a place come from all sides (0: a disc) or from two opposite ones (1: a tube)."""
+    total, twofold = 0.0, 0.0 + 0.0j
+    for rows, cols, weight, down, right in edges:
+        twice = (right + 1j * down) ** 2
+        for radius in DISC_MM / side_mm:
+            away2 = (rows + radius * down - row) ** 2 + (cols + radius * right - col) ** 2
+            votes = weight / radius * np.exp(-away2 * side_mm**2 / (2 * VOTE_BLUR_MM**2))
+            total += float(votes.sum())
+            twofold += complex((votes * twice).sum())
+    return abs(twofold) / total if total > 0 else 0.0
 
 
 def middle_slices(stack: types.Stack) -> list[int]:
@@ -138,11 +158,14 @@ def middle_slices(stack: types.Stack) -> list[int]:
     return sorted({round(share * (len(stack.pixels) - 1)) for share in (0.35, 0.5, 0.65)})
 
 
-def left_ventricle(stack: types.Stack, near: Float[np.ndarray, "3"] | None = None) -> Float[np.ndarray, "3"] | None:
+def find_ventricle(
+    stack: types.Stack, near: Float[np.ndarray, "3"] | None = None
+) -> tuple[Float[np.ndarray, "3"], float] | None:
     """A point on the long axis of the left ventricle, at the middle of a short-axis cine; None where nothing moves.
 
     The left ventricle is the round, bright, moving thing near the heart's centre (or near a given point, LPS, mm); the
-    right one is a crescent.
+    right one is a crescent. The number beside the point says how elongated the cavity is: 0 a disc, 1 a tube, which
+    is what a plane along the axis shows.
     """
     if near is None:
         centre = stack_centre(stack)
@@ -150,14 +173,21 @@ def left_ventricle(stack: types.Stack, near: Float[np.ndarray, "3"] | None = Non
             return None
         near = centre + LEFT_MM * axis_frame(towards_apex(stack.normal))[0]
     middle = middle_slices(stack)
-    side, total = min(stack.spacing_mm), 0.0
+    side, edges = min(stack.spacing_mm), []
     rows, cols = np.indices(stack.pixels.shape[2:])
     for index in middle:
         row, col = to_pixel(stack, index, near)
         nearness = np.exp(-((rows - row) ** 2 + (cols - col) ** 2) * side**2 / (2 * NEAR_MM**2))
-        total = total + _roundness(stack.pixels[index], nearness, side)
-    peak_row, peak_col = np.unravel_index(int(np.argmax(total)), rows.shape)
-    return to_patient(stack, middle[len(middle) // 2], float(peak_row), float(peak_col))
+        edges += _moving_edges(stack.pixels[index], nearness, side)
+    peak = np.argmax(_roundness(edges, rows.shape, side))
+    row, col = (float(place) for place in np.unravel_index(int(peak), rows.shape))
+    return to_patient(stack, middle[len(middle) // 2], row, col), _elongation(edges, row, col, side)
+
+
+def left_ventricle(stack: types.Stack) -> Float[np.ndarray, "3"] | None:
+    """The point of `find_ventricle` alone (LPS, mm)."""
+    found = find_ventricle(stack)
+    return None if found is None else found[0]
 
 
 def _cines(stacks: Iterable[types.Stack], view: types.View | None) -> list[types.Stack]:

@@ -21,7 +21,8 @@ LONE_CONE_DEG = 25.0  # fewer planes than that count only this near to the usual
 OBLIQUE_DEG = 15.0  # nearer than this to a patient axis: an axial, coronal or sagittal stack
 GROUP_DEG = 7.5  # planes this parallel are one group
 APART_MM = 2.0  # planes nearer than this along the normal are one plane, scanned again
-ELONGATED = 0.1  # septum.ShortAxis.elongation: 1.5 times as long as wide; along its axis a ventricle is twice that
+ELONGATED = 0.5  # septum.ShortAxis.elongation: nearer to a tube than to a disc, which contradicts a short axis
+ELONGATED_USUAL = 0.75  # the same near the usual long axis: an artefact may hide a side of the disc there
 SEPTUM_DEG = (12.0, 20.0)  # error of the septum, one standard deviation: seen clearly, or unclear or only assumed
 TRUST = {"pixels": 1.0, "still": 0.7, "few": 0.6, "usual": 0.5}  # what the frame rests on → factor of confidences
 
@@ -89,16 +90,21 @@ def _scene(stack: Stack, group: tuple[int, ...], seen: ShortAxis | None, basis: 
     return Scene(axis, seen.septum, seen.left_ventricle, spread, basis, group, seen.elongation)
 
 
+def _contradicts(seen: ShortAxis | None, off_deg: float) -> bool:
+    """Whether the pixels of a group say that it is no short axis; `off_deg` is its angle from the usual axis."""
+    return seen is not None and seen.elongation > (ELONGATED_USUAL if off_deg < LONE_CONE_DEG else ELONGATED)
+
+
 def find_scene(stacks: Sequence[Stack], hints: Sequence[View]) -> Scene:
     """The frame of a study's heart. `hints` are the views that the descriptions claim: they break ties."""
     for kind in (Seen.CINE, Seen.LGE):
         for planes, group in _groups(stacks, hints, kind):
             stack = stacks[max(group, key=lambda index: len(stacks[index].pixels))]
-            few = planes < MIN_SAX
-            if few and angle_deg(stack.normal, heart.NOMINAL_AXIS) > LONE_CONE_DEG:
+            off_deg, few = angle_deg(stack.normal, heart.NOMINAL_AXIS), planes < MIN_SAX
+            if few and off_deg > LONE_CONE_DEG:
                 continue
             seen = look_at(stack)  # None for stills
-            if seen is None or seen.elongation <= ELONGATED:
+            if not _contradicts(seen, off_deg):
                 return _scene(stack, group, seen, "few" if few else ("still" if seen is None else "pixels"))
     axis = heart.NOMINAL_AXIS
     return Scene(axis, _usual_septum(axis), None, SEPTUM_DEG[1], "usual")

@@ -34,7 +34,7 @@ class ShortAxis:
     left_ventricle: Float[np.ndarray, "3"]  # a point on its long axis
     septum: Float[np.ndarray, "3"]  # unit vector across the axis, from the left to the right ventricle
     certainty: float  # 0: bright blood all round, 1: in one direction only
-    elongation: float  # of the cavity: 0 for a circle, 0.1 for an oval 1.5 times as long as wide
+    elongation: float  # of the cavity: 0 a disc, 1 a tube
 
 
 def _window(stack: Stack, index: int, point: Float[np.ndarray, "3"]) -> tuple[slice, slice]:
@@ -64,13 +64,13 @@ def _bloodness(grey: Polar) -> Polar:
 
 
 def _endocardium(blood: Polar) -> Float[np.ndarray, " angles"]:
-    """Where each ray first leaves the blood, mm."""
-    outside = blood < 0.5
+    """Where each ray first leaves the blood, mm; POOL_MM at least, for a papillary muscle may stand in the middle."""
+    outside = (blood < 0.5) & (RADII_MM >= POOL_MM)
     return np.where(outside.any(axis=1), RADII_MM[outside.argmax(axis=1)], RADII_MM[-1])
 
 
-def _look(stack: Stack, index: int, point: Float[np.ndarray, "3"]) -> tuple[complex, float]:
-    """One slice: the mean direction of moving blood beyond the wall (length 0 … 1), and the cavity's elongation."""
+def _other_blood(stack: Stack, index: int, point: Float[np.ndarray, "3"]) -> complex:
+    """The mean direction of moving blood beyond the wall in one slice, by ANGLES; length 0 … 1."""
     rows, cols = _window(stack, index, point)
     frames, side = stack.pixels[index][:, rows, cols], min(stack.spacing_mm)
     row, col = heart.to_pixel(stack, index, point)
@@ -81,19 +81,16 @@ def _look(stack: Stack, index: int, point: Float[np.ndarray, "3"]) -> tuple[comp
     beyond = RADII_MM - np.clip(np.median(radius), 10.0, RADII_MM[-1] - REACH_MM)
     shell = (beyond > WALL_MM) & (beyond < REACH_MM)
     weight = (np.clip((blood - BRIGHT) / (1 - BRIGHT), 0, 1) * motion * shell).sum(axis=1)
-    direction = (weight * np.exp(1j * ANGLES)).sum() / max(float(weight.sum()), 1e-12)
-    return complex(direction), float(abs((radius * np.exp(2j * ANGLES)).sum()) / radius.sum())
+    return complex((weight * np.exp(1j * ANGLES)).sum() / max(float(weight.sum()), 1e-12))
 
 
-def _seen_from(stack: Stack, point: Float[np.ndarray, "3"]) -> ShortAxis:
-    """Middle slices, averaged."""
-    looks = [_look(stack, index, point) for index in heart.middle_slices(stack)]
-    direction = sum(one for one, _ in looks) / len(looks)
+def _seen_from(stack: Stack, point: Float[np.ndarray, "3"], elongation: float) -> ShortAxis:
+    """The septum as seen from a point in the left ventricle, over the middle slices."""
+    direction = complex(np.mean([_other_blood(stack, index, point) for index in heart.middle_slices(stack)]))
     lateral, anterior = heart.axis_frame(heart.towards_apex(stack.normal))
     septum = direction.real * lateral + direction.imag * anterior
     length = float(np.linalg.norm(septum))
-    septum = septum / length if length > 1e-9 else -lateral
-    return ShortAxis(point, septum, abs(direction), float(np.median([elongation for _, elongation in looks])))
+    return ShortAxis(point, septum / length if length > 1e-9 else -lateral, length, elongation)
 
 
 def _usual(seen: ShortAxis) -> float:
@@ -113,12 +110,12 @@ def look_at(stack: Stack) -> ShortAxis | None:
     search is made again to the left of it, and the more usual finding is kept. (A heart that lies on the right of the
     chest is beyond this: its views come out with low confidence.)
     """
-    point = heart.left_ventricle(stack)
-    if point is None:
+    found = heart.find_ventricle(stack)
+    if found is None:
         return None
-    seen = _seen_from(stack, point)
+    seen = _seen_from(stack, *found)
     if is_usual(seen):
         return seen
     lateral, _ = heart.axis_frame(heart.towards_apex(stack.normal))
-    again = heart.left_ventricle(stack, near=point + OTHER_MM * lateral)
-    return max(seen, _seen_from(stack, again), key=_usual)
+    again = heart.find_ventricle(stack, near=seen.left_ventricle + OTHER_MM * lateral)
+    return seen if again is None else max(seen, _seen_from(stack, *again), key=_usual)

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmr_lib.ingest import heart, rotation
-from cmr_lib.ingest.scene import Scene, angle_deg, find_scene
+from cmr_lib.ingest.scene import ELONGATED, Scene, angle_deg, find_scene
 from cmr_lib.types import Stack, View
 
 SAME_DEG = 15.0  # planes this parallel to the short axis are short-axis
@@ -93,7 +93,7 @@ def _is_short(stack: Stack, scene: Scene, stacks: Sequence[Stack]) -> bool:
 
 def _short(stack: Stack, scene: Scene) -> Named:
     lean = _fading(angle_deg(stack.normal, scene.axis), 2 * SAME_DEG)
-    return View.SAX, 0.98 * scene.trust * lean * _fading(scene.elongation, 0.1), "geometry"
+    return View.SAX, 0.98 * scene.trust * lean * _fading(scene.elongation, ELONGATED), "geometry"
 
 
 # --- long axis --------------------------------------------------------------------------------------------------
