@@ -88,6 +88,7 @@ OURS = pd.DataFrame(
 )
 SCORES = pd.DataFrame({"entropy": RNG.random(9), "centre_share": RNG.random(9)})
 CONFUSION = pd.DataFrame([[5, 1], [0, 0]], index=["NOR", "DCM"], columns=["NOR", "DCM"])
+QUALITY = pd.DataFrame({"score": RNG.random(9), "motion": [*RNG.random(8), np.nan], "contrast": RNG.random(9)})
 LINE = (np.arange(40.0).reshape(20, 2) / 3, RNG.random(20))
 IMAGE32 = IMAGE.astype(np.float32)
 CROSSING = Crossing((IMAGE32, IMAGE32), (LINE[0], LINE[0]), (LINE[1], LINE[1] + 0.1 * RNG.random(20)))
@@ -102,6 +103,8 @@ FIGURES = {
     "order": lambda: phantom.order_of_frames(np.linspace(0, 1, 30), CURVES, CURVES),
     "ef_check": lambda: hospital.ef_check(TRUTH["lvef"].to_numpy(), TRUTH["lvef"].to_numpy() + 1),
     "contact_sheet": lambda: clips.contact_sheet({"sax": CLIP, "lge": CLIP[:1]}),
+    "quality_sheet": lambda: clips.quality_sheet({f"study {n}": (CLIP[0], CLIP[5]) for n in range(8)}),
+    "quality": lambda: clips.quality_spread(QUALITY),
     "counts": lambda: clips.counts(CLIP_ROWS),
     "rejects": lambda: clips.rejects(REJECTS),
     "no_rejects": lambda: clips.rejects(REJECTS.iloc[:0]),
@@ -110,6 +113,10 @@ FIGURES = {
     "recall": lambda: retrieval.recall_curves(retrieval_rows(), search.KINDS),
     "ranks": lambda: retrieval.rank_histogram({"a": np.arange(1.0, 9), "b": np.arange(1.0, 9)}, 8),
     "examples": lambda: retrieval.examples([EXAMPLE, EXAMPLE]),
+    "no_recall": lambda: retrieval.recall_curves(retrieval_rows().iloc[:0]),
+    "no_ranks": lambda: retrieval.rank_histogram({}, 0),
+    "no_examples": lambda: retrieval.examples([]),
+    "no_pairs": lambda: training.similarity_matrix(np.zeros((0, 0))),
     "confusion": lambda: classification.confusion(CONFUSION, "zero-shot"),
     "auroc": lambda: classification.auroc(auroc_rows()),
     "lvef": lambda: classification.lvef_scatter(TRUTH["lvef"].to_numpy(), TRUTH["lvef"].to_numpy() + 2, lvef_rows()),
@@ -132,6 +139,17 @@ def test_every_figure_says_what_it_is_of_and_leaves_none_open(name):
     figure.draw_without_rendering()
     assert "synthetic phantom" in words_of(figure)
     assert not plt.get_fignums()
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name.startswith("no_") and name != "no_rejects"])
+def test_a_figure_of_nothing_says_that_n_is_0(name):
+    assert any("n = 0" in words for words in words_of(FIGURES[name]()))
+
+
+def test_a_sheet_of_real_hearts_does_not_speak_of_phantoms():
+    figure = clips.quality_sheet({"a": (CLIP[0], CLIP[5])}, note="a public set")
+    assert "a public set" in words_of(figure)
+    assert not any("phantom" in words for words in words_of(figure))
 
 
 @pytest.mark.parametrize("name", ["recall", "attention", "cohort"])

@@ -176,3 +176,21 @@ def test_notebook_namespace_gives_the_stages_parameters():
     assert params.from_notebook("umap", namespace) == params.check("umap", UMAP)
     with pytest.raises(params.ParameterError, match="seed is missing"):
         params.from_notebook("umap", {**namespace, "seed": math})
+
+
+PUBLIC = dict.fromkeys(params.PUBLIC_SOURCES, True)
+
+
+@pytest.mark.parametrize(("source", "wanted"), [*PUBLIC.items(), ("dicom", False)])
+def test_only_public_sets_are_read_without_a_key(source, wanted):
+    values = params.read_yaml(ROOT / "params/demo/preprocess.yaml") | {
+        "source": source,
+        "out_dir": "x",
+        "data_dir": "x",
+    }
+    values["cohort"] |= {"studies": "somewhere"}
+    if wanted:
+        assert params.check("preprocess", values).source == source
+    else:
+        with pytest.raises(params.ParameterError, match="key_file"):
+            params.check("preprocess", values)

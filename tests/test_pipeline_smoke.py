@@ -27,9 +27,10 @@ def dvc(copy: Path, *words: str) -> str:
 
 
 def digests(copy: Path) -> dict[str, str]:
-    """SHA-256 of everything the stages made, but for the untracked host facts."""
+    """SHA-256 of everything the stages made, but for the untracked host facts and what a resumed run would need."""
     folder = copy / "outputs" / "smoke"
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in {"run.json", ".gitignore"}]
+    aside = {"run.json", ".gitignore", "finished.json"}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in aside]
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
 
 

@@ -26,3 +26,11 @@ def test_card_of_phantom_weights_forbids_any_decision():
 
 def test_card_of_user_weights_does_not_speak_of_phantoms():
     assert "phantom" not in model_card(settings(), pd.DataFrame(), 5, synthetic=False)
+
+
+def test_card_of_frozen_weights_claims_no_training():
+    frozen = settings().model_copy(update={"mode": "frozen", "init": "released"})
+    card = model_card(frozen, pd.DataFrame(), 0, synthetic=False)
+    assert "Nothing here (mode: frozen): these are the weights of init: released." in card
+    assert "phantom-trained" in card
+    assert "epochs" not in card

@@ -1,5 +1,6 @@
 """Where a model starts from: scratch, the shipped weights, or a folder of one's own."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,14 @@ RELEASED = Path("weights/demo/model")
 def without_pairs(settings: params.Pretrain) -> params.Pretrain:
     """The settings for a cohort in which no study that may be learned from has a report: nothing can be trained.
 
-    `mode` becomes frozen, and `init` released where it was scratch; a cohort without reports is embedded, not learned.
+    `mode` becomes frozen, and `init` released where it was scratch, then with the frame plan that the shipped weights
+    were trained with. A cohort without reports is embedded, not learned.
     """
-    init = "released" if settings.init == "scratch" else settings.init
-    return settings.model_copy(update={"mode": "frozen", "init": init})
+    if settings.init != "scratch":
+        return settings.model_copy(update={"mode": "frozen"})
+    used = json.loads((RELEASED.parent / "settings.json").read_text(encoding="utf-8"))
+    frames = params.FramePlan(**used["frames"])
+    return settings.model_copy(update={"mode": "frozen", "init": "released", "frames": frames})
 
 
 def start(settings: params.Pretrain, texts: Sequence[str]) -> tuple[CMRformer, Any]:
