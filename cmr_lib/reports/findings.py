@@ -8,18 +8,27 @@ same sentences stands beside ours in the committed table of `tools.measure_repor
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 
 from cmr_lib.reports.assertion import CONCEPTS, Status, status_of
 from cmr_lib.reports.segments import segments_of
-from cmr_lib.reports.sentences import Sentence, sentences
+from cmr_lib.reports.sentences import sentences
 from cmr_lib.reports.tagging import Tag, read
 
 MORE_FINDINGS = ("la_dilation", "ra_dilation", "pleural_effusion", "NICM")  # beside labels.FINDINGS and diagnoses
-_DILATION = {"lv": "lv_dilation", "rv": "rv_dilation", "la": "la_dilation", "ra": "ra_dilation", "aorta": "aortic_dilation"}  # fmt: skip
+_DILATION = {
+    "lv": "lv_dilation",
+    "rv": "rv_dilation",
+    "la": "la_dilation",
+    "ra": "ra_dilation",
+    "aorta": "aortic_dilation",
+}
 _FUNCTION = {"lv": "lv_dysfunction", "rv": "rv_dysfunction"}
 _NOUNS = frozenset({"size", "function", "thickness", "thickening", "motion"})
+_PROPERTIES = frozenset({"weak", "hypertrophy", "dilated", "judged"})
 _HEADS = CONCEPTS | {"judged"}
-_REGIONAL = frozenset({"lge", "wall_motion_abnormality", "ICM"})
+_REGIONAL = frozenset({"lge", "wall_motion_abnormality"})
+_SUPPLIED = _REGIONAL | {"ICM"}
 _RUN = frozenset({"level", "wall", "numbered"})
 _GRADES = ("", "trivial", "mildly", "moderately", "severely")
 P, A = Status.PRESENT, Status.ABSENT
@@ -107,7 +116,8 @@ def _places(tags: Sequence[Tag], place: int, allowed: frozenset[str], last: str)
         kind = tags[number].kind
         if kind == "place":
             return _named(tags, number, allowed)
-        property_follows = kind in ("comma", "and") and number + 1 < len(tags) and tags[number + 1].kind in ("weak", "hypertrophy", "dilated", "judged")  # fmt: skip
+        following = tags[number + 1].kind if number + 1 < len(tags) else ""
+        property_follows = kind in ("comma", "and") and following in _PROPERTIES
         if kind not in {"of", "degree", "form", "size", "function", "weak", "judged", "side"} and not property_follows:
             break
     for number in range(place - 1, -1, -1):
@@ -182,11 +192,9 @@ def _fluid_heads(tags: Sequence[Tag], place: int, context: str) -> Iterator[_Hea
     names = {"pericardium": "effusion", "pleura": "pleural_effusion"}
     near = [tag for tag in tags[max(place - 6, 0) : place + 4] if tag.kind == "place" and tag.value in names]
     before = [tag for tag in near if tag.start <= tags[place].start]
-    joined = len(before) > 1 and any(tag.kind in ("or", "and") for tag in tags if before[0].end <= tag.start < before[-1].start)  # fmt: skip
-    between = [tag for tag in tags if before and before[0].end <= tag.start < before[-1].start]
-    joined = joined and not any(tag.kind in CONCEPTS for tag in between)
-    inside = [tag for tag in before if tag.start >= tags[place].start]
-    chosen = before if joined else (inside or before[-1:] or near[:1])
+    between = [tag.kind for tag in tags if before and before[0].end <= tag.start < before[-1].start]
+    joined = bool({"or", "and"} & set(between)) and not CONCEPTS & set(between)  # "pericardial or pleural effusion"
+    chosen = before if joined else (before[-1:] or near[:1])
     for tag in chosen:
         yield _Head(names[tag.value], place, P)
     if not chosen:
@@ -345,7 +353,9 @@ def _pattern(tags: Sequence[Tag], head: _Head, owned: Sequence[Tag]) -> tuple[st
         return _forms(tags, head, owned)
     if head.name not in ("lge",):
         return ()
-    refused = {tags[n + 1].value for n, tag in enumerate(tags[:-1]) if tag.kind == "rather" and tags[n + 1].kind == "pattern"}  # fmt: skip
+    refused = {
+        after.value for tag, after in pairwise(tags) if tag.kind == "rather" and after.kind == "pattern"
+    }  # "subepicardial rather than subendocardial"
     return tuple(sorted({tag.value for tag in tags if tag.kind == "pattern"} - refused))
 
 
@@ -393,7 +403,20 @@ def _status(tags: Sequence[Tag], head: _Head, text: str) -> Status | None:
 
 # What must stand behind "Late enhancement:" for the label itself to be the finding.
 _SAYS = frozenset(
-    ["degree", "pattern", "level", "wall", "numbered", "territory", "denied", "denied_after", "doubt", "doubt_after", "gone", "stays"]
+    [
+        "degree",
+        "pattern",
+        "level",
+        "wall",
+        "numbered",
+        "territory",
+        "denied",
+        "denied_after",
+        "doubt",
+        "doubt_after",
+        "gone",
+        "stays",
+    ]
 )
 
 
@@ -419,31 +442,28 @@ def sentence_findings(sentence: str, context: str = "") -> tuple[Finding, ...]:
     heads = [head for head in _heads(tags, context) if head.place < _relatives(tags)]
     heads = _without_labels(tags, heads)
     regions = _owners(tags, heads, _RUN | {"form"})
-    supply = _owners(tags, [head for head in heads if head.name in _REGIONAL], frozenset({"territory"}))
+    supply = _owners(tags, [head for head in heads if head.name in _SUPPLIED], frozenset({"territory"}))
     found = []
     for head in heads:
-        status = _status(tags, head, text)
-        if status is None:
-            continue
-        regional = head.name in _REGIONAL and head.name != "ICM"
-        found.append(
-            Finding(
-                name=head.name,
-                status=status,
-                severity=_severity(tags, head),
-                pattern=_pattern(tags, head, regions.get(head.place, [])) if status is not A or head.name == "lge" else (),
-                territory=tuple(sorted({tag.value for tag in supply.get(head.place, [])})) if head.name in _REGIONAL else (),
-                segments=segments_of(regions.get(head.place, []), text) if regional else (),
-                side=_side(tags, head),
-            )
-        )  # fmt: skip
+        if (status := _status(tags, head, text)) is not None:
+            where = regions.get(head.place, [])
+            found.append(_described_finding(tags, head, status, where, supply.get(head.place, []), text))
     return tuple(_merged(found))
 
 
-def chamber_of(sentence: str) -> str:
-    """The last ventricle, vessel or pericardium that a sentence names: the subject where the next one names none."""
-    _, tags = read(sentence)
-    return next((tag.value for tag in reversed(tags) if tag.kind == "place" and tag.value != "other"), "")
+def _described_finding(
+    tags: Sequence[Tag], head: _Head, status: Status, where: Sequence[Tag], supply: Sequence[Tag], text: str
+) -> Finding:
+    """A head with its attributes."""
+    return Finding(
+        name=head.name,
+        status=status,
+        severity=_severity(tags, head),
+        pattern=_pattern(tags, head, where) if status is not A or head.name == "lge" else (),
+        territory=tuple(sorted({tag.value for tag in supply})) if head.name in _SUPPLIED else (),
+        segments=segments_of(where, text) if head.name in _REGIONAL else (),
+        side=_side(tags, head),
+    )
 
 
 # --- a report ----------------------------------------------------------------------------------------------------
@@ -455,9 +475,5 @@ def findings(text: str) -> list[Finding]:
     found: list[Finding] = []
     for sentence in sentences(text):
         found += [replace(finding, start=sentence.start, end=sentence.end)
-                  for finding in sentence_findings(_labelled(sentence), sentence.label)]  # fmt: skip
+                  for finding in sentence_findings(sentence.text, sentence.label)]  # fmt: skip
     return found
-
-
-def _labelled(sentence: Sentence) -> str:
-    return sentence.text
