@@ -107,6 +107,7 @@ _SHORTS = [
     (re.compile(rf"(?<![\w/])(?:{pattern})(?![\w/])" if pattern != "w/" else r"(?<!\w)w/(?=\s*\w)"), full)
     for pattern, full in _SHORT
 ]
+_ANY_SHORT = re.compile("|".join(pattern.pattern for pattern, _ in _SHORTS))
 _PE = re.compile(r"\bPE\b")
 _CHAMBERS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), short)
@@ -202,8 +203,9 @@ def plain(sentence: str) -> str:
     if "ulmonary" not in text and "mbol" not in text:
         text = _PE.sub("pericardial effusion", text)
     text = " ".join(text.lower().split())
-    for pattern, full in _SHORTS:
-        text = pattern.sub(full, text)
+    if _ANY_SHORT.search(text):  # most sentences have none
+        for pattern, full in _SHORTS:
+            text = pattern.sub(full, text)
     text = _WORD.sub(lambda match: mended(match[0]), _MOVED_SPACE.sub(_space_back, text))
     for pattern, short in _CHAMBERS:
         text = pattern.sub(short, text)
