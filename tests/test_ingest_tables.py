@@ -85,7 +85,7 @@ def test_semicolons_separate_where_no_comma_stands_in_the_header(tmp_path):
 @pytest.mark.parametrize(
     "text",
     [
-        '{"MRN": 1, "Acc": "007", "Befund": "EF 5\\nb"}\n\n{"MRN": null, "Acc": "8", "Befund": ["x", "y"], "more": 1}\n',
+        '{"MRN": 1, "Acc": "007", "Befund": "EF 5\\nb"}\n\n{"MRN": null, "Acc": "8", "Befund": ["x", "y"], "n": 1}\n',
         '[{"MRN": 1, "Acc": "007", "Befund": "EF 5\\nb"}, {"Acc": "8", "Befund": ["x", "y"]}]',
     ],
 )

@@ -61,11 +61,20 @@ def test_the_sentences_that_the_rules_were_made_with_are_read_as_marked():
 
 # --- status -----------------------------------------------------------------------------------------------------
 CHAMBERS = {
-    "lv_dilation": "left ventricle is dilated", "rv_dilation": "RV is enlarged", "lv_dysfunction": "LV function is impaired",
-    "aortic_dilation": "aortic root is dilated", "la_dilation": "left atrium is dilated",
-}  # fmt: skip
-THINGS = {"lge": "late gadolinium enhancement", "thrombus": "apical thrombus", "effusion": "pericardial effusion",
-          "lv_hypertrophy": "left ventricular hypertrophy", "AMY": "cardiac amyloidosis", "MYO": "myocarditis"}  # fmt: skip
+    "lv_dilation": "left ventricle is dilated",
+    "rv_dilation": "RV is enlarged",
+    "lv_dysfunction": "LV function is impaired",
+    "aortic_dilation": "aortic root is dilated",
+    "la_dilation": "left atrium is dilated",
+}
+THINGS = {
+    "lge": "late gadolinium enhancement",
+    "thrombus": "apical thrombus",
+    "effusion": "pericardial effusion",
+    "lv_hypertrophy": "left ventricular hypertrophy",
+    "AMY": "cardiac amyloidosis",
+    "MYO": "myocarditis",
+}
 
 
 @pytest.mark.parametrize(("name", "words"), THINGS.items())
@@ -121,9 +130,15 @@ def test_what_was_not_looked_at_is_neither_there_nor_absent():
 # --- attributes -------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("words", "severity"),
-    [("Mild LV dilatation.", "mildly"), ("The LV is severely dilated.", "severely"), ("LV dysfunction is moderate.", "moderately"),
-     ("A large pericardial effusion.", "severely"), ("Trace pericardial fluid.", "trivial"), ("LV dilated.", "")],
-)  # fmt: skip
+    [
+        ("Mild LV dilatation.", "mildly"),
+        ("The LV is severely dilated.", "severely"),
+        ("LV dysfunction is moderate.", "moderately"),
+        ("A large pericardial effusion.", "severely"),
+        ("Trace pericardial fluid.", "trivial"),
+        ("LV dilated.", ""),
+    ],
+)
 def test_severity_is_read_before_and_behind(words, severity):
     assert only(words).severity == severity
 
@@ -165,8 +180,17 @@ def test_numbers_keep_value_unit_and_index(text, wanted):
 @pytest.mark.parametrize("seed", range(60))
 def test_numbers_in_are_numbers_out(seed):
     random = np.random.default_rng(seed)
-    written = {"lvef": "LVEF {} %", "lvedv": "LVEDV {} mL", "lvedvi": "LVEDVi {} mL/m2", "rvef": "RVEF {} %", "lv_mass": "LV mass {} g",
-               "t1": "Native T1 {} ms", "ecv": "ECV {} %", "wall": "Wall thickness {} mm", "aorta": "Aortic root {} mm"}  # fmt: skip
+    written = {
+        "lvef": "LVEF {} %",
+        "lvedv": "LVEDV {} mL",
+        "lvedvi": "LVEDVi {} mL/m2",
+        "rvef": "RVEF {} %",
+        "lv_mass": "LV mass {} g",
+        "t1": "Native T1 {} ms",
+        "ecv": "ECV {} %",
+        "wall": "Wall thickness {} mm",
+        "aorta": "Aortic root {} mm",
+    }
     chosen = random.permutation(list(written))[: random.integers(1, 9)]
     values = [f"{random.uniform(1, 400):.{random.integers(2)}f}" for _ in chosen]
     between = str(random.choice([". ", ", ", "; ", "\n"]))
@@ -253,11 +277,16 @@ def test_the_plain_spelling_keeps_digits_denials_and_sides(text):
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("", "E_REPORT_EMPTY"), (" \n\t", "E_REPORT_EMPTY"), ("x" * 10_000_000, "E_REPORT_TOO_LONG"), ("12 34", "E_REPORT_BINARY"),
-        ("\x00\x01\x02 EF" * 50, "E_REPORT_BINARY"), ("\ufffd\ufffd EF 60 %", "E_REPORT_BINARY"), ("EF 60 %.", ""),
+        ("", "E_REPORT_EMPTY"),
+        (" \n\t", "E_REPORT_EMPTY"),
+        ("x" * 10_000_000, "E_REPORT_TOO_LONG"),
+        ("12 34", "E_REPORT_BINARY"),
+        ("\x00\x01\x02 EF" * 50, "E_REPORT_BINARY"),
+        ("\ufffd\ufffd EF 60 %", "E_REPORT_BINARY"),
+        ("EF 60 %.", ""),
     ],
     ids=["empty", "blank", "10 MB", "no letters", "binary", "wrong encoding", "good"],
-)  # fmt: skip
+)
 def test_bad_reports_get_a_code(text, code):
     assert checks.fault(text) == code
 
@@ -271,7 +300,8 @@ def test_a_report_without_impression_or_sense_gets_a_remark():
 @pytest.mark.parametrize("seed", range(30))
 def test_no_text_makes_the_reader_crash(seed):
     random = np.random.default_rng(seed)
-    letters = list("no LGE LV 12.5% mL/m2 :;,.()?!\n\t-/ßöÄ²\x00😀\u202e") + [
+    letters = [
+        *"no LGE LV 12.5% mL/m2 :;,.()?!\n\t-/ßöÄ²\x00😀\u202e",
         "not ",
         "normal ",
         "scar ",

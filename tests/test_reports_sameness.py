@@ -8,7 +8,10 @@ from cmr_lib.reports import sameness as same
 from cmr_lib.reports.sections import split_sections
 from cmr_lib.reports.summary import summarise
 
-WORDS = ["the", "left", "right", "ventricle", "is", "mildly", "dilated", "with", "normal", "function", "no", "late", "enhancement", "EF", "mL", "of", "and", "size"]
+WORDS_TEXT = """
+the left right ventricle is mildly dilated with normal function no late enhancement EF mL of and size
+"""
+WORDS = WORDS_TEXT.split()
 
 
 def text_of(seed, length=80):

@@ -22,13 +22,16 @@ KNOWN = Identifiers(
     births=(BIRTH,),
 )
 CLINICAL = (
-    "LVEF 38.5 %, EDV 212 mL (108 mL/m2), mass 176 g. Native T1 1120 ms, ECV 38 %. No left pleural effusion, not dilated. "
+    "LVEF 38.5 %, EDV 212 mL (108 mL/m2), mass 176 g. Native T1 1120 ms, ECV 38 %. No left pleural effusion, "
+    "not dilated. "
     "Right ventricle without scar; 0.2 mmol/kg at 1.5 T; wall 12/13 mm, segments 4, 10 and 15."
 )
 
 
 def gone(text, *secrets):
-    """The text as scrubbed, in which no secret stands, however case, accents, blanks, marks and line ends are set aside."""
+    """The text as scrubbed, in which no secret stands, however case, accents, blanks, marks and line ends are set
+    aside.
+    """
     scrubbed = scrub(text, KNOWN, 11).text
     plain = re.sub(r"[\W_]", "", scrubbed.lower().translate(str.maketrans("öäü", "oau")))
     for secret in secrets:
@@ -167,8 +170,21 @@ def test_what_was_removed_is_framed_in_the_original():
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_is_planted_is_removed_and_every_number_unit_denial_and_side_stays(seed):
     random = np.random.default_rng(seed)
-    clinical = ["LVEF {} %", "no LGE", "EDV {} mL", "left atrium not dilated", "T1 {} ms", "without thrombus", "right ventricle",
-                "mass {} g/m2", "ECV {} %", "wall {} mm", "neither scar nor oedema", "segments 4 and 10", "{} mmHg"]  # fmt: skip
+    clinical = [
+        "LVEF {} %",
+        "no LGE",
+        "EDV {} mL",
+        "left atrium not dilated",
+        "T1 {} ms",
+        "without thrombus",
+        "right ventricle",
+        "mass {} g/m2",
+        "ECV {} %",
+        "wall {} mm",
+        "neither scar nor oedema",
+        "segments 4 and 10",
+        "{} mmHg",
+    ]
     planted = [*FORMS.values(), "MX4471902", "8830015", "MX 4471 902"]
     pieces = []
     for _ in range(14):

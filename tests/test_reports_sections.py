@@ -114,8 +114,28 @@ def test_a_conclusion_inside_running_text_begins_the_impression():
 @pytest.mark.parametrize("seed", range(25))
 def test_whatever_the_headers_no_number_and_no_denial_is_lost(seed):
     random = np.random.default_rng(seed)
-    words = ["LVEF 38.5 %", "no LGE", "not dilated", "right", "left", "12 mm", "FINDINGS:", "Impression -", "\n", "\n\n",
-             "In summary,", "Measurements:", "RV: ", "without", "1.", "2)", "HISTORY", "0.2 mmol/kg", "x", "\r\n"]  # fmt: skip
+    words = [
+        "LVEF 38.5 %",
+        "no LGE",
+        "not dilated",
+        "right",
+        "left",
+        "12 mm",
+        "FINDINGS:",
+        "Impression -",
+        "\n",
+        "\n\n",
+        "In summary,",
+        "Measurements:",
+        "RV: ",
+        "without",
+        "1.",
+        "2)",
+        "HISTORY",
+        "0.2 mmol/kg",
+        "x",
+        "\r\n",
+    ]
     text = " ".join(words[int(place)] for place in random.integers(len(words), size=60))
     kept = " ".join(piece for _, piece in pieces_of(text))
     for pattern in (r"\d+\.\d+", r"\b(?:no|not|without)\b", r"\b(?:left|right)\b", r"%|mm\b|mmol/kg"):

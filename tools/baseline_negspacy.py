@@ -13,29 +13,44 @@ from pathlib import Path
 FOLDER = Path("tests/data/report_sentences")
 # Phrases as a user of the library would list them, from the names of the findings and their usual synonyms.
 PHRASES = {
-    "lv_dysfunction": "left ventricular dysfunction|left ventricular systolic dysfunction|lv dysfunction|lvsd|reduced left "
-    "ventricular function|impaired left ventricular function|impaired systolic function of the left ventricle|reduced lv "
+    "lv_dysfunction": "left ventricular dysfunction|left ventricular systolic dysfunction|lv dysfunction|lvsd|"
+         "reduced left "
+    "ventricular function|impaired left ventricular function|impaired systolic function of the left ventricle|"
+         "reduced lv "
     "function|impaired lv function|reduced lvef|global hypokinesis|severely reduced systolic function",
-    "rv_dysfunction": "right ventricular dysfunction|right ventricular systolic dysfunction|rv dysfunction|reduced right "
+    "rv_dysfunction": "right ventricular dysfunction|right ventricular systolic dysfunction|rv dysfunction|"
+         "reduced right "
     "ventricular function|impaired right ventricular function|reduced rv function|impaired rv function|rvsd",
-    "lv_dilation": "left ventricular dilatation|left ventricular dilation|left ventricular enlargement|lv dilatation|lv dilation|"
-    "dilated left ventricle|dilated lv|enlarged left ventricle|left ventricle is dilated|left ventricle is enlarged|lv dilated",
-    "rv_dilation": "right ventricular dilatation|right ventricular dilation|right ventricular enlargement|rv dilatation|rv dilation|"
-    "dilated right ventricle|dilated rv|enlarged right ventricle|right ventricle is dilated|right ventricle is enlarged|rv dilated",
-    "lv_hypertrophy": "left ventricular hypertrophy|lv hypertrophy|lvh|septal hypertrophy|concentric hypertrophy|hypertrophy",
-    "lge": "late gadolinium enhancement|late enhancement|delayed enhancement|hyperenhancement|enhancement|lge|scar|fibrosis",
-    "wall_motion_abnormality": "wall motion abnormality|wall motion abnormalities|rwma|hypokinesis|hypokinesia|hypokinetic|akinesis|"
+    "lv_dilation": "left ventricular dilatation|left ventricular dilation|left ventricular enlargement|lv "
+         "dilatation|lv dilation|"
+    "dilated left ventricle|dilated lv|enlarged left ventricle|left ventricle is dilated|left ventricle is "
+         "enlarged|lv dilated",
+    "rv_dilation": "right ventricular dilatation|right ventricular dilation|right ventricular enlargement|rv "
+         "dilatation|rv dilation|"
+    "dilated right ventricle|dilated rv|enlarged right ventricle|right ventricle is dilated|right ventricle is "
+         "enlarged|rv dilated",
+    "lv_hypertrophy": "left ventricular hypertrophy|lv hypertrophy|lvh|septal hypertrophy|concentric "
+         "hypertrophy|hypertrophy",
+    "lge": "late gadolinium enhancement|late enhancement|delayed enhancement|hyperenhancement|enhancement|lge|"
+         "scar|fibrosis",
+    "wall_motion_abnormality": "wall motion abnormality|wall motion abnormalities|rwma|hypokinesis|hypokinesia|"
+         "hypokinetic|akinesis|"
     "akinesia|akinetic|dyskinesis|dyskinesia|dyskinetic",
-    "aortic_dilation": "aortic dilatation|aortic dilation|dilated aorta|dilated aortic root|aortic root dilatation|dilated ascending "
+    "aortic_dilation": "aortic dilatation|aortic dilation|dilated aorta|dilated aortic root|aortic root "
+         "dilatation|dilated ascending "
     "aorta|aortic aneurysm|aortic root is dilated",
     "effusion": "pericardial effusion|effusion", "thrombus": "thrombus|thrombi|clot",
-    "pleural_effusion": "pleural effusion|pleural effusions", "la_dilation": "left atrial enlargement|dilated left atrium|left atrial "
+    "pleural_effusion": "pleural effusion|pleural effusions", "la_dilation": "left atrial enlargement|dilated "
+         "left atrium|left atrial "
     "dilatation|left atrial dilation|left atrium is enlarged|left atrium is dilated",
-    "ra_dilation": "right atrial enlargement|dilated right atrium|right atrial dilatation|right atrial dilation|right atrium is dilated",
-    "DCM": "dilated cardiomyopathy|dcm", "HCM": "hypertrophic cardiomyopathy|hcm", "NICM": "non-ischaemic cardiomyopathy|nicm",
+    "ra_dilation": "right atrial enlargement|dilated right atrium|right atrial dilatation|right atrial dilation|"
+         "right atrium is dilated",
+    "DCM": "dilated cardiomyopathy|dcm", "HCM": "hypertrophic cardiomyopathy|hcm", "NICM": "non-ischaemic "
+         "cardiomyopathy|nicm",
     "ICM": "ischaemic cardiomyopathy|ischemic cardiomyopathy|myocardial infarction|infarction|infarct|mi|icm",
     "ARV": "arvc|arrhythmogenic right ventricular cardiomyopathy", "AMY": "amyloidosis|amyloid", "MYO": "myocarditis",
-    "NIF": "non-ischaemic fibrosis|non-ischaemic scar", "NOR": "normal study|normal cardiac mri|normal cmr|structurally normal heart",
+    "NIF": "non-ischaemic fibrosis|non-ischaemic scar", "NOR": "normal study|normal cardiac mri|normal cmr|"
+         "structurally normal heart",
 }  # fmt: skip
 
 

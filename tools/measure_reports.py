@@ -136,7 +136,7 @@ def _sorted(wanted: dict[str, str]) -> dict[str, str]:
 
 
 def attribute_rows(sentences: Sequence[Marked], found: Sequence[Sequence[Finding]]) -> pd.DataFrame:
-    """Of the findings read with the right status: how often each attribute is exactly as marked, where either has one."""
+    """Of the findings with the right status: how often each attribute is as marked, where either has one."""
     tally = {name: [] for name in ATTRIBUTES}
     for sentence, findings in zip(sentences, found, strict=True):
         for name, status, wanted in sentence.findings:
@@ -149,7 +149,15 @@ def attribute_rows(sentences: Sequence[Marked], found: Sequence[Sequence[Finding
     rows = []
     for name, hits in tally.items():
         low, high = _wilson(sum(hits), len(hits))
-        rows.append({"group": f"attribute {name}", "items": len(hits), "precision": np.mean(hits), "precision_low": low, "precision_high": high})  # fmt: skip
+        rows.append(
+            {
+                "group": f"attribute {name}",
+                "items": len(hits),
+                "precision": np.mean(hits),
+                "precision_low": low,
+                "precision_high": high,
+            }
+        )
     return pd.DataFrame(rows).assign(method="rules")
 
 
@@ -195,7 +203,9 @@ def measure_half(half: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     read = [{str(number) for number in numbers(sentence.sentence)} for sentence in sentences]
     said = [{(finding.name, finding.status.value) for finding in one} for one in found]
     tables = [table_of(sentences, said, "rules"), attribute_rows(sentences, found)]
-    tables.append(pd.DataFrame([_scored(_counts([set(s.numbers) for s in sentences], read), "numbers")]).assign(method="rules"))  # fmt: skip
+    tables.append(
+        pd.DataFrame([_scored(_counts([set(s.numbers) for s in sentences], read), "numbers")]).assign(method="rules")
+    )
     if (baseline := _negspacy(half, sentences)) is not None:
         tables.append(table_of(sentences, baseline, "negspacy"))
     misses = [

@@ -22,9 +22,14 @@ from cmr_lib.simulate.report import write_report
 
 SHARES = {"NOR": 0.24, "DCM": 0.14, "HCM": 0.13, "ICM": 0.17, "ARV": 0.08, "AMY": 0.08, "MYO": 0.08, "NIF": 0.08}
 READER = params.Reader(
-    lvef_points=2.5, volume_ml=5.0, omission_share=0.0, template_share=0.3, typo_share=0.1, addendum_share=0.04,
+    lvef_points=2.5,
+    volume_ml=5.0,
+    omission_share=0.0,
+    template_share=0.3,
+    typo_share=0.1,
+    addendum_share=0.04,
     identifier_share=0.25,
-)  # fmt: skip
+)
 COUNT, SEED, NO_CONTRAST, BOOTSTRAPS = 1000, 4101, 0.06, 1000
 
 
@@ -33,13 +38,16 @@ def _truth(latents: Latents) -> dict[str, Any]:
     targets, disease, timing = latents.targets, latents.disease, latents.timing
     beat_ms = 60000 / latents.heart_rate
     return {
-        **{name: getattr(targets, name) for name in ("lvef", "lvedv_ml", "rvef", "rvedv_ml", "wall_mm", "aorta_mm", "effusion_mm")},
+        **{
+            name: getattr(targets, name)
+            for name in ("lvef", "lvedv_ml", "rvef", "rvedv_ml", "wall_mm", "aorta_mm", "effusion_mm")
+        },
         "lv_mass_g": 70 * latents.person.bsa_m2,
         "half_filling_ms": (0.19 + 0.034 * timing.relaxation) * beat_ms,
         "septal_delay_ms": 0.115 * timing.dyssynchrony * beat_ms,
         "lge": int(disease.lge_pattern != "none"),
         "thrombus": int(disease.thrombus),
-    }  # fmt: skip
+    }
 
 
 def written(reading: Reading) -> dict[str, bool]:

@@ -1,6 +1,7 @@
-"""Reports as hospitals export them: a table (.csv, .tsv, .xlsx), JSON lines, or a folder of texts, in any common encoding.
+"""Reports as hospitals export them: a table (.csv, .tsv, .xlsx), JSON lines, or a folder of texts; any encoding.
 
-One report a study comes out: addenda are joined to their report, the same row twice counts once, and two different reports
+One report a study comes out: addenda are joined to their report, the same row twice counts once, and two different
+reports
 under one accession number are refused by keyed name, never by value.
 """
 
@@ -26,7 +27,8 @@ JSON_LINES, WORKBOOKS, TEXTS = (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm"
 MAX_TEXT_BYTES = 1_000_000  # of one file in a folder of texts; longer ones are not opened
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
-_ADDENDUM = re.compile(r"\s*[*#\[(_]*\s*(?:addend(?:um|a)|supplement(?:ary report)?|amendment|correction|corrigendum)\b", re.IGNORECASE)  # fmt: skip
+_ADDENDUM = re.compile(r"\s*[*#\[(_]*\s*(?:addend(?:um|a)|supplement(?:ary report)?|amendment|correction|"
+     r"corrigendum)\b", re.IGNORECASE)  # fmt: skip
 _NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 Several = Literal["refuse", "join", "last"]
 ROWS = ["patient", "accession", "text"]
@@ -36,7 +38,8 @@ ROWS = ["patient", "accession", "text"]
 def decoded(data: bytes) -> tuple[str, str] | None:
     """Text and encoding, or None for what is no text.
 
-    UTF-8, -16 and -32 with their marks, UTF-16 without one by its zero bytes, UTF-8; else Windows-1252 or Latin-1, which
+    UTF-8, -16 and -32 with their marks, UTF-16 without one by its zero bytes, UTF-8; else Windows-1252 or Latin-1,
+    which
     never fail and may be wrong.
     """
     for mark, name in _MARKS:
@@ -154,7 +157,10 @@ def _mapped(table: pd.DataFrame, columns: ReportColumns, name: str) -> pd.DataFr
 
 
 def _folder_rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
-    """(patient, accession, text, code) of each text file: named by its accession number, in a folder named by its patient."""
+    """(patient, accession, text, code) of each text file.
+
+    A file is named by its accession number, and lies in a folder named by its patient or in the root.
+    """
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() not in TEXTS:
             continue
@@ -172,7 +178,10 @@ def _folder_rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
 # --- rows to reports --------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class ReportTable:
-    """Reports, one a study, and the rows that were refused. found = rows of reports + rows in rejects that are not W."""
+    """Reports, one a study, and the rows that were refused.
+
+    found = sum of `rows` + rejects of level "report".
+    """
 
     reports: pd.DataFrame  # patient, accession, text, rows (how many were joined), all of the export's order
     found: int
@@ -254,16 +263,17 @@ def read_report_table(path: Path | str, columns: ReportColumns, key: bytes, seve
 def read_reports(path: Path | str, columns: ReportColumns) -> pd.DataFrame:
     """Reports with columns patient, accession, text (all str, stripped), in the order of the table, addenda joined.
 
-    `attrs["encoding"]` is "utf-8" or another (then one `W_ENCODING` row is due). Raises FileNotFoundError, and ValueError
-    that names a missing column and those found, or says how many rows repeat an accession number; no message holds a
-    value of the table. `read_report_table` refuses single studies instead.
+    `attrs["encoding"]` is "utf-8" or another (then one `W_ENCODING` row is due). Raises FileNotFoundError, and
+    ValueError that names a missing column and those found, or says how many rows repeat an accession number; no
+    message holds a value of the table. `read_report_table` refuses single studies instead.
     """
     path = Path(path)
     rows, encoding, files = _rows(path, columns)
     kept, refused = _grouped(rows, "refuse")
     if twice := sum(count - 1 for _, _, count in refused) + len(files):
         raise ValueError(
-            f"Report table {path.name}: {twice} of {len(rows) + len(files)} rows repeat an accession number with another "
+            f"Report table {path.name}: {twice} of {len(rows) + len(files)} rows repeat an accession number "
+            f"with another "
             "report or patient, or are no text; one report a study is wanted."
         )
     reports = pd.DataFrame([row[:3] for row in kept], columns=ROWS, dtype=str)

@@ -1,6 +1,7 @@
 """Whether a finding is present, absent, uncertain or of the past, from the cues around it.
 
-Rules in the manner of NegEx (Chapman 2001, doi 10.1006/jbin.2001.1029) and ConText (Harkema 2009): a cue reaches from its
+Rules in the manner of NegEx (Chapman 2001, doi 10.1006/jbin.2001.1029) and ConText (Harkema 2009): a cue reaches from
+its
 place to a stop. Added: cues of persistence ("no change in …"), of double negation, and verbs as stops.
 """
 
@@ -10,7 +11,23 @@ from enum import StrEnum
 from cmr_lib.reports.tagging import Tag
 
 CONCEPTS = frozenset(
-    ["dilated", "size", "function", "weak", "hypertrophy", "thickness", "thickening", "lge", "motion", "wma", "segmentwise", "effusion", "thrombus", "diagnosis", "normalstudy"]
+    [
+        "dilated",
+        "size",
+        "function",
+        "weak",
+        "hypertrophy",
+        "thickness",
+        "thickening",
+        "lge",
+        "motion",
+        "wma",
+        "segmentwise",
+        "effusion",
+        "thrombus",
+        "diagnosis",
+        "normalstudy",
+    ]
 )
 BEFORE = frozenset(["denied", "no_longer", "stays", "untrue", "doubt", "doubt_both", "past", "rather", "mark"])
 AFTER = frozenset(["denied_after", "unassessed", "gone", "no_longer", "stays", "doubt_after", "doubt_both", "past"])
@@ -74,9 +91,19 @@ def _cues_after(tags: Sequence[Tag], place: int) -> list[Tag]:
     found: list[Tag] = []
     for number in range(place + 1, len(tags)):
         kind, following = tags[number].kind, tags[number + 1].kind if number + 1 < len(tags) else ""
-        if (kind in AFTER and not (kind == "doubt_both" and _governs_something_else(tags, number))) or (kind == "doubt" and not any(tag.kind in CONCEPTS for tag in tags[number:])) or (kind == "mark" and number == len(tags) - 1) or kind == "versus":
+        if (
+            (kind in AFTER and not (kind == "doubt_both" and _governs_something_else(tags, number)))
+            or (kind == "doubt" and not any(tag.kind in CONCEPTS for tag in tags[number:]))
+            or (kind == "mark" and number == len(tags) - 1)
+            or kind == "versus"
+        ):
             found.append(tags[number])
-        elif kind == "stop" or (kind == "comma" and following not in AFTER) or kind in ("denied", "doubt") or (kind == "verb" and following not in AFTER | {"doubt", "judged", "degree", "and", "verb"}):
+        elif (
+            kind == "stop"
+            or (kind == "comma" and following not in AFTER)
+            or kind in ("denied", "doubt")
+            or (kind == "verb" and following not in AFTER | {"doubt", "judged", "degree", "and", "verb"})
+        ):
             break
     return found
 

@@ -8,8 +8,15 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
-_MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december")  # fmt: skip
-_MONTH = r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"  # fmt: skip
+_MONTHS = (
+    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
+    "december",
+)  # fmt: skip
+_MONTH = (
+    r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
+    r"sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|"
+    r"dec(?:ember)?)\.?"
+)
 _DAY, _YEAR = r"(?P<day>\d{1,2})", r"(?P<year>(?:19|20)\d\d|\d\d)"
 _LONG = r"(?P<year>(?:19|20)\d\d)"
 _NO_UNIT = r"(?!\s*(?:%|mm|ml|cm|ms|g\b|bpm|/m2))(?![\w/-]|\.\d)"
@@ -19,7 +26,7 @@ _FORMS: tuple[re.Pattern[str], ...] = tuple(
         rf"{_LONG}(?P<mark>[-./])(?P<number>\d{{1,2}})(?P=mark){_DAY}",  # 2015-03-09
         r"(?P<year>(?:19|20)\d\d)(?P<number>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])",  # 20150309
         rf"(?P<first>\d{{1,2}})(?P<mark>[-./] ?)(?P<second>\d{{1,2}})(?P=mark){_YEAR}",  # 09.03.2015, 3/9/15
-        rf"{_DAY}(?P<suffix>st|nd|rd|th)?(?P<mark>[- ]?)(?:of )?{_MONTH},?(?P<mark2>[- ]?){_YEAR}",  # 9 March 2015, 09-MAR-15
+        rf"{_DAY}(?P<suffix>st|nd|rd|th)?(?P<mark>[- ]?)(?:of )?{_MONTH},?(?P<mark2>[- ]?){_YEAR}",  # 09-MAR-15
         rf"{_MONTH} {_DAY}(?P<suffix>st|nd|rd|th)?,? {_LONG}",  # March 9, 2015
     )
 )

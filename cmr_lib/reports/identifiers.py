@@ -12,29 +12,44 @@ import pydicom
 
 from cmr_lib.reports.words import is_known
 
-_NUMBER_TAGS = frozenset(
-    ["PatientID", "OtherPatientIDs", "IssuerOfPatientID", "AccessionNumber", "StudyID", "AdmissionID", "RequestedProcedureID", "MedicalRecordLocator", "PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest", "InsurancePlanIdentification", "PatientTelephoneNumbers", "StudyInstanceUID"]
-)
-_WORD_TAGS = frozenset(
-    ["InstitutionName", "InstitutionAddress", "InstitutionalDepartmentName", "PatientAddress", "StationName", "CountryOfResidence", "RegionOfResidence", "EthnicGroup", "Occupation", "RequestingService"]
-)
+_NUMBER_TAGS_TEXT = """
+PatientID OtherPatientIDs IssuerOfPatientID AccessionNumber StudyID AdmissionID RequestedProcedureID
+MedicalRecordLocator PlacerOrderNumberImagingServiceRequest FillerOrderNumberImagingServiceRequest
+InsurancePlanIdentification PatientTelephoneNumbers StudyInstanceUID
+"""
+_NUMBER_TAGS = frozenset(_NUMBER_TAGS_TEXT.split())
+_WORD_TAGS_TEXT = """
+InstitutionName InstitutionAddress InstitutionalDepartmentName PatientAddress StationName CountryOfResidence
+RegionOfResidence EthnicGroup Occupation RequestingService
+"""
+_WORD_TAGS = frozenset(_WORD_TAGS_TEXT.split())
 _SPECIAL = {"ß": "ss", "ø": "o", "ł": "l", "æ": "ae", "œ": "oe", "đ": "d", "ð": "d", "þ": "th", "ı": "i"}
 _DIGRAPHS = {"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"}
 # Initials that mean something else in a cardiac MRI report, unless written with full stops.
-_NOT_INITIALS = frozenset(
-    ["lv", "rv", "la", "ra", "ef", "mr", "ar", "as", "ms", "tr", "ps", "pr", "ct", "mi", "pe", "sv", "co", "ci", "hr", "bp", "ao", "pa", "ed", "es", "de", "iv", "ai", "mv", "av", "tv", "pv", "gd", "te", "ti", "ca", "cm", "mm", "ml", "no", "or", "of", "an", "at", "be", "by", "do", "go", "he", "if", "in", "is", "it", "me", "my", "on", "so", "to", "up", "us", "we", "nl", "wn", "sa", "ch", "cx", "ll"]
-)
+_NOT_INITIALS_TEXT = """
+lv rv la ra ef mr ar as ms tr ps pr ct mi pe sv co ci hr bp ao pa ed es de iv ai mv av tv pv gd te ti ca cm mm ml no
+or of an at be by do go he if in is it me my on so to up us we nl wn sa ch cx ll
+"""
+_NOT_INITIALS = frozenset(_NOT_INITIALS_TEXT.split())
 # Words of ordinary reports that are also surnames: by themselves they are not taken for one.
-_ALSO_WORDS = frozenset(
-    ["long", "short", "young", "old", "brown", "white", "black", "green", "grey", "field", "rest", "may", "bright", "strong", "cross", "stone", "chest", "pain", "hand", "day", "week", "price", "may", "march", "august", "june", "april", "east", "west", "north", "south", "sharp", "power", "hope", "love", "law", "rice", "bird", "fox", "wolf", "king", "bishop", "cook", "baker", "page", "day", "best", "noble", "moody", "blood", "bone", "back", "head", "neck", "arm", "foot", "body", "tissue", "muscle", "fat", "air", "ray", "flow", "post", "house", "rose", "lake", "hill", "wood", "woods", "park", "church", "street", "stress", "axis", "plane", "image", "images", "case", "test", "patient", "and", "the", "for", "with", "from"]
-)
+_ALSO_WORDS_TEXT = """
+long short young old brown white black green grey field rest may bright strong cross stone chest pain hand day week
+price may march august june april east west north south sharp power hope love law rice bird fox wolf king bishop
+cook baker page day best noble moody blood bone back head neck arm foot body tissue muscle fat air ray flow post
+house rose lake hill wood woods park church street stress axis plane image images case test patient and the for with
+from
+"""
+_ALSO_WORDS = frozenset(_ALSO_WORDS_TEXT.split())
 # What may stand between two letters: nothing, one mark or blank, or a hyphen at a line's end.
 _GAP = re.compile(r"(?:-?[ \t]*\r?\n[ \t]*|[ \t._/-])?")
 _WIDE_GAP = re.compile(r"[\W_]{0,4}")  # between the words of an address
 _UNIT = re.compile(r"\s*(?:%|ms|ml|mm|g\b|bpm|cm)", re.IGNORECASE)
 _TOKEN, _BETWEEN = re.compile(r"[^\W_]+"), re.compile(r"[\s,^=_-]{1,3}")
 _BEHIND_INITIAL = re.compile(r"\.?[\s,^=_-]{0,3}")
-_TITLES = frozenset(["mr", "ms", "mrs", "miss", "dr", "prof", "herr", "frau", "sir"])
+_TITLES_TEXT = """
+mr ms mrs miss dr prof herr frau sir
+"""
+_TITLES = frozenset(_TITLES_TEXT.split())
 
 
 @dataclass(frozen=True)
@@ -100,7 +115,7 @@ def folded(text: str) -> str:
 
 
 def _spellings(text: str) -> set[str]:
-    """The folded spellings of a name: without accents, and with the digraphs that stand for umlauts (Müller, Mueller)."""
+    """The folded spellings of a name: without accents, and with digraphs for umlauts (Müller, Mueller)."""
     digraphs = "".join(_DIGRAPHS.get(character, character) for character in unicodedata.normalize("NFC", text.lower()))
     return {folded(text), folded(digraphs)}
 

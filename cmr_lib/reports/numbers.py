@@ -44,32 +44,51 @@ _QUANTITIES: tuple[tuple[str, str], ...] = (
     ("Vsv", r"(?:lv ?|rv ?)?sv|stroke volume"), ("Vsvi", r"(?:lv ?|rv ?)?svi|stroke volume index"),
     ("lv_mass_index", r"(?:lv ?)?(?:myocardial )?mass index|lvmi|(?:lv ?)?mass ?i\b|indexed (?:lv )?mass"),
     ("lv_mass", r"lv ?mass|(?:myocardial )?mass|lvm"),
-    ("wall", r"wall(?:s)?(?: thickness(?:es)?)?|wall up to|(?:antero|infero)?sept(?:al|um|um thickness)(?: wall)?(?: thickness)?|"
+    ("wall", r"wall(?:s)?(?: thickness(?:es)?)?|wall up to|(?:antero|infero)?sept(?:al|um|um thickness)(?: "
+         r"wall)?(?: thickness)?|"
      r"ivs[d]?|thickness|hypertrophy|(?:infero|antero)lateral wall|posterior wall|(?:antero|infero)septal"),
     ("t2star", r"t2 ?\*|t2 ?star"), ("t2", r"t2(?! ?\*)(?: mapping| value| time)?"),
     ("t1", r"(?:native )?(?:myocardial )?t1(?: mapping| value| time)?"),
     ("ecv", r"ecv|extracellular volume(?: fraction)?"),
-    ("aorta", r"(?:ascending |thoracic )?(?:aorta|aortic)(?: root| bulb| sinus(?:es)?| annulus)?|root|sinus(?:es)? of valsalva"),
+    ("aorta", r"(?:ascending |thoracic )?(?:aorta|aortic)(?: root| bulb| sinus(?:es)?| annulus)?|root|"
+         r"sinus(?:es)? of valsalva"),
     ("effusion", r"(?:pericardial |pleural )?(?:effusion|fluid)"),
     ("lge_extent", r"(?:late )?(?:gadolinium )?enhancement|scar(?: burden| mass)?|fibrosis|infarct size"),
     ("heart_rate", r"heart rate|hr"), ("bsa", r"bsa|body surface(?: area)?"),
-    ("other", r"cardiac output|co\b|cardiac index|ci\b|height|weight|age|dose|tr\b|te\b|gradient|velocity|fps|flip angle|"
-     r"regurgitant (?:fraction|volume)|la (?:volume|area)|ra (?:volume|area)|atrial (?:area|volume)|pulmonary artery|thrombus|"
+    ("other", r"cardiac output|co\b|cardiac index|ci\b|height|weight|age|dose|tr\b|te\b|gradient|velocity|fps|"
+         r"flip angle|"
+     r"regurgitant (?:fraction|volume)|la (?:volume|area)|ra (?:volume|area)|atrial (?:area|volume)|pulmonary "
+          r"artery|thrombus|"
      r"qp/?qs|inversion time|ti\b|slice"),
 )  # fmt: skip
-_UNIT = r"(?P<unit>%|ml ?/ ?m ?\^? ?2|ml per m2|ml per square met\w+|g ?/ ?m ?\^? ?2|g per m2|ml\b|cc\b|g\b|grams?\b|mm\b|cm\b|ms\b|msec\b|bpm\b|/min\b|m2\b|" \
-        r"l/min\b|t\b|mmol\S*|kg\b|years?\b|y\b|months?\b|hz\b)?"  # fmt: skip
+_UNIT = (
+    r"(?P<unit>%|ml ?/ ?m ?\^? ?2|ml per m2|ml per square met\w+|g ?/ ?m ?\^? ?2|g per m2|ml\b|cc\b|g\b|"
+    r"grams?\b|mm\b|cm\b|ms\b|msec\b|bpm\b|/min\b|m2\b|"
+    r"l/min\b|t\b|mmol\S*|kg\b|years?\b|y\b|months?\b|hz\b)?"
+)
 _VALUE = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+(?:[.,]\d+)?)"
 _NUMBER = re.compile(
-    rf"(?<![\w.,/*])(?<!\d-)(?P<value>{_VALUE})(?: ?(?:-|to|–) ?(?P<high>{_VALUE})(?=\s*(?:%|ml|g|mm|cm|ms|bpm)))?\s*{_UNIT}(?![\w])"
+    rf"(?<![\w.,/*])(?<!\d-)(?P<value>{_VALUE})(?: ?(?:-|to|–) ?(?P<high>{_VALUE})(?=\s*(?:%|ml|g|mm|cm|ms|"
+    rf"bpm)))?\s*{_UNIT}(?![\w])"
 )
-_WORD = [(name, re.compile(rf"(?<![\w-])(?:{pattern})(?![\w])" if not pattern.startswith("t2 ?") else rf"(?<!\w)(?:{pattern})"))
-         for name, pattern in _QUANTITIES]  # fmt: skip
+_WORD = [
+    (name, re.compile(rf"(?<!\w)(?:{pattern})" if name == "t2star" else rf"(?<![\w-])(?:{pattern})(?![\w])"))
+    for name, pattern in _QUANTITIES
+]
 _SIDE = re.compile(r"(?<![a-z])(lv|rv)(?=ed|es|ef|sv|m|\b)")
 _ASIDE = re.compile(
-    r"(?:normal|reference|ref\.?|nl|previous(?:ly)?|prior|before|[(,;] ?was|from|cut-?off|>|<|<=|>=|≥|≤)\s*(?:range|values?|up to|of|:|-)?\s*$"
+    r"(?:normal|reference|ref\.?|nl|previous(?:ly)?|prior|before|[(,;] ?was|from|cut-?off|>|<|<=|>=|≥|"
+    r"≤)\s*(?:range|values?|up to|of|:|-)?\s*$"
 )
-_INDEX = {"lvedv": "lvedvi", "lvesv": "lvesvi", "rvedv": "rvedvi", "rvesv": "rvesvi", "lvsv": "lvsvi", "rvsv": "rvsvi", "lv_mass": "lv_mass_index"}  # fmt: skip
+_INDEX = {
+    "lvedv": "lvedvi",
+    "lvesv": "lvesvi",
+    "rvedv": "rvedvi",
+    "rvesv": "rvesvi",
+    "lvsv": "lvsvi",
+    "rvsv": "rvsvi",
+    "lv_mass": "lv_mass_index",
+}
 _UNITS = {  # units that a quantity may have; another unit means that the number is of something else
     "lvef": "%", "rvef": "%", "ecv": "%", "lge_extent": "%", "t1": "ms", "t2": "ms", "t2star": "ms", "wall": "mm cm",
     "aorta": "mm cm", "effusion": "mm cm", "heart_rate": "bpm", "bsa": "m2", "lv_mass": "g", "lv_mass_index": "g/m2",
@@ -170,7 +189,7 @@ def _unit_of_pair(text: str, start: int) -> str:
 
 
 def _spread(match: re.Match[str]) -> str:
-    """ "180/72" as two numbers of the same length together, so that places in the text stay."""
+    """The pair "180/72" as two numbers of the same length together, so that places in the text stay."""
     return match[0].replace("/", " ")
 
 

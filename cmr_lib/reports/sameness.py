@@ -1,7 +1,8 @@
 """Which reports say the same: word for word, nearly, or clinically. For fair retrieval and for several right answers.
 
 Exact: equal after letters' case, blanks and punctuation are levelled. Near: Jaccard similarity of word triples at least
-0.9, candidates from MinHash (Broder 1997, doi 10.1109/SEQUEN.1997.666900) in bands. Clinical: the same findings with the
+0.9, candidates from MinHash (Broder 1997, doi 10.1109/SEQUEN.1997.666900) in bands. Clinical: the same findings with
+the
 same severity, whatever the words.
 """
 
@@ -10,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Bool, Int, UInt32
@@ -90,7 +92,7 @@ def _candidates(signatures: UInt32[np.ndarray, "reports hashes"]) -> list[tuple[
             first.setdefault(signature.tobytes(), []).append(place)
         for bucket in first.values():
             pairs.update((bucket[0], other) for other in bucket[1:])
-            pairs.update(zip(bucket, bucket[1:], strict=False))
+            pairs.update(pairwise(bucket))
     return sorted(pairs)
 
 
@@ -141,6 +143,6 @@ def shared(groups: Int[np.ndarray, "reports"]) -> float:  # noqa: F821
     return float((np.bincount(groups)[groups] > 1).mean())
 
 
-def positives(groups: Int[np.ndarray, "reports"]) -> Bool[np.ndarray, "reports reports"]:
+def positives(groups: Int[np.ndarray, "reports"]) -> Bool[np.ndarray, "reports reports"]:  # noqa: F821
     """Which report is a right answer for which: true on the diagonal and within a group (multi-positive targets)."""
     return groups[:, None] == groups[None, :]

@@ -1,6 +1,7 @@
 """Taking names out of a report: first everything known of this study's patient, then what looks like an identifier.
 
-The best text de-identifiers leave 0.5 to 3 % of unknown names (i2b2 2014, PMC4989908, and later), so a scrubbed text still
+The best text de-identifiers leave 0.5 to 3 % of unknown names (i2b2 2014, PMC4989908, and later), so a scrubbed text
+still
 belongs into the restricted zone; what leaves it are findings, numbers and scrubbed impressions.
 """
 
@@ -35,22 +36,40 @@ class Scrubbed:
 
 _CAP = r"[A-ZÀ-ÖØ-ÞŁŠŽ][\w'’À-ÿ-]+"
 _PERSON = rf"(?:{_CAP}|[A-Z]\.?)(?:(?: +|-|(?<=\.))(?:{_CAP}|[A-Z]\.?)){{0,3}}"
-_LABELS = r"(?:Patient(?:'s)? name|Patient|Name|RE|Surname|Family name|Given name|First name|Referring (?:physician|doctor|clinician)|Consultant|GP)"  # fmt: skip
-_SIGNS = r"(?:[Rr]eported|[Ss]igned|[Dd]ictated|[Aa]uthori[sz]ed|[Vv]erified|[Rr]eviewed|[Rr]eferred|[Tt]yped|[Pp]erformed|[Ss]canned|[Rr]ead|REPORTED|SIGNED|DICTATED) (?:by|BY)\s*:?"  # fmt: skip
+_LABELS = (
+    r"(?:Patient(?:'s)? name|Patient|Name|RE|Surname|Family name|Given name|First name|Referring "
+    r"(?:physician|doctor|clinician)|Consultant|GP)"
+)
+_SIGNS = (
+    r"(?:[Rr]eported|[Ss]igned|[Dd]ictated|[Aa]uthori[sz]ed|[Vv]erified|[Rr]eviewed|[Rr]eferred|[Tt]yped|"
+    r"[Pp]erformed|[Ss]canned|[Rr]ead|REPORTED|SIGNED|"
+    r"DICTATED) "
+    r"(?:by|"
+    r"BY)\s*:?"
+)
 _RULES: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (kind, re.compile(pattern, flags))
     for kind, pattern, flags in (
-        ("MAIL", r"(?P<x>(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}|https?://\S+|www\.\S+)", re.IGNORECASE),
+        ("MAIL", r"(?P<x>(?<![\w.+-])[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,8}|https?://\S+|"
+             r"www\.\S+)", re.IGNORECASE),
         ("ID", r"(?<![\w.])(?P<x>\d+(?:\.\d+){5,})(?![\w])", 0),
-        ("ID", r"\b(?:MRN|M\.?R\.? ?(?:no|number)|Hospital (?:no|number|ID)|Patient ID|ID(?: no)?|NHS(?: no| number)?|Acc(?:ession)?(?: no| number)?|"
-               r"Case(?: no| number)|Order(?: no| number)?|SSN|Study ID)\b\s*[.:#]*\s*(?P<x>[A-Za-z]{0,5}[/-]?\d[\w/-]*)", re.IGNORECASE),
-        ("ID", r"(?<![\w.-])(?P<x>\d{3}[- ]\d{2}[- ]\d{4}|\d{3} \d{3} \d{4}|[A-Z]{1,4}-?\d{5,}|\d{6,})(?![\w-]|\.\d)(?!\s*(?:%|m[lms]\b))", 0),
-        ("PHONE", r"\b(?:tel(?:ephone)?|phone|fax|mobile|ext|bleep|pager)\b\.?\s*(?:no\.?)?\s*:?\s*(?P<x>\+?[\d][\d ()/-]{2,})", re.IGNORECASE),
-        ("PHONE", r"(?<![\w.])(?P<x>\+\d{1,3}[ (\d][\d ()/-]{6,}\d|\(0\d{2,4}\) ?\d[\d ]{4,}\d|0\d{2,4}[ /-]\d{3}[\d -]{2,}\d)(?![\w])", 0),
-        ("ADDRESS", rf"(?P<x>\b\d{{1,4}}[a-z]?,? (?:{_CAP} ){{1,3}}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Close|Square|Way|Court|Boulevard|Blvd)\b\.?)", 0),
+        ("ID", r"\b(?:MRN|M\.?R\.? ?(?:no|number)|Hospital (?:no|number|ID)|Patient ID|ID(?: no)?|NHS(?: no| "
+             r"number)?|Acc(?:ession)?(?: no| number)?|"
+               r"Case(?: no| number)|Order(?: no| number)?|SSN|Study "
+                    r"ID)\b\s*[.:#]*\s*(?P<x>[A-Za-z]{0,5}[/-]?\d[\w/-]*)", re.IGNORECASE),
+        ("ID", r"(?<![\w.-])(?P<x>\d{3}[- ]\d{2}[- ]\d{4}|\d{3} \d{3} \d{4}|[A-Z]{1,4}-?\d{5,}|\d{6,})(?![\w-]|"
+             r"\.\d)(?!\s*(?:%|m[lms]\b))", 0),
+        ("PHONE", r"\b(?:tel(?:ephone)?|phone|fax|mobile|ext|bleep|"
+             r"pager)\b\.?\s*(?:no\.?)?\s*:?\s*(?P<x>\+?[\d][\d ()/-]{2,})", re.IGNORECASE),
+        ("PHONE", r"(?<![\w.])(?P<x>\+\d{1,3}[ (\d][\d ()/-]{6,}\d|\(0\d{2,4}\) ?\d[\d ]{4,}\d|0\d{2,4}[ "
+             r"/-]\d{3}[\d -]{2,}\d)(?![\w])", 0),
+        ("ADDRESS", rf"(?P<x>\b\d{{1,4}}[a-z]?,? (?:{_CAP} ){{1,3}}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|"
+             rf"Drive|Close|Square|Way|Court|Boulevard|Blvd)\b\.?)", 0),
         ("ADDRESS", r"\b(?P<x>[A-Z]{1,2}\d[A-Z\d]? \d[A-Z]{2})\b", 0),
-        ("PLACE", rf"(?P<x>(?:\b{_CAP}(?:'s)? (?:of |and |& )?){{1,4}}(?:Hospital|Infirmary|Clinic|Medical Cent(?:er|re)|University|Klinikum|Health (?:Centre|Center|System))\b)", 0),
-        ("NAME", rf"\b(?:Dr|Prof|Professor|Doctor|Mr|Mrs|Ms|Miss|Sir|Herr|Frau|Nurse|Sister)\b\.?,? *(?P<x>{_PERSON})", 0),
+        ("PLACE", rf"(?P<x>(?:\b{_CAP}(?:'s)? (?:of |and |& )?){{1,4}}(?:Hospital|Infirmary|Clinic|Medical "
+             rf"Cent(?:er|re)|University|Klinikum|Health (?:Centre|Center|System))\b)", 0),
+        ("NAME", rf"\b(?:Dr|Prof|Professor|Doctor|Mr|Mrs|Ms|Miss|Sir|Herr|Frau|Nurse|Sister)\b\.?,? "
+             rf"*(?P<x>{_PERSON})", 0),
         ("NAME", rf"(?m)(?:^|[|;] *){_LABELS} *: *(?P<x>[^\n|;,]+(?:, *{_CAP})?)", 0),
         ("NAME", rf"{_SIGNS} *(?:Dr\.?|Prof\.?)? *(?P<x>{_PERSON})", 0),
         ("NAME", rf"(?P<x>\b{_CAP}\^{_CAP}(?:\^[\w.]*)*)", 0),
@@ -71,7 +90,7 @@ def _rule_spans(text: str) -> Iterator[tuple[int, int, str, str]]:
 
 
 def _length_of_name(words: str) -> int:
-    """How much of what stands behind a title is a name: up to the line's end, a word or an abbreviation of the trade."""
+    """How much of what stands behind a title is a name: up to a line's end, a word or abbreviation of the trade."""
     last = 0
     for match in re.finditer(r"[^\s,]+", words.split("\n")[0]):
         token = match[0].strip(".,:")
@@ -91,11 +110,12 @@ def _date_spans(text: str, known: Identifiers, days: int, day_first: bool) -> It
 
 
 def _born(before: str) -> bool:
-    return bool(re.search(r"(?:\bDOB|\bD\.O\.B\.?|\bdate of birth|\bborn(?: on)?|\bbirth ?date)\s*:?\s*$", before, re.IGNORECASE))  # fmt: skip
+    return bool(re.search(r"(?:\bDOB|\bD\.O\.B\.?|\bdate of birth|\bborn(?: on)?|\bbirth "
+         r"?date)\s*:?\s*$", before, re.IGNORECASE))  # fmt: skip
 
 
 def _applied(text: str, spans: Iterable[tuple[int, int, str, str]]) -> Scrubbed:
-    """The text with its spans replaced; of spans that touch or overlap, the one that begins first (dates first) leads."""
+    """The text with its spans replaced; spans that overlap become one, of the kind of the first."""
     removed: list[Removed] = []
     for start, end, kind, written in sorted(spans, key=lambda span: (span[0], -span[1])):
         if removed and start < removed[-1].end:
@@ -115,7 +135,8 @@ def scrub(
 ) -> Scrubbed:
     """A report's text without identifiers, every date moved by `days` as those of the images, birth dates removed.
 
-    `known` holds what the study's header says (`identifiers.identifiers_of`); `model` is the folder of a spaCy model for
+    `known` holds what the study's header says (`identifiers.identifiers_of`); `model` is the folder of a spaCy model
+    for
     Presidio, None: not used. Numbers with units, negations and sides are left as they are.
     """
     spans = [(start, end, kind, f"[{kind}]") for start, end, kind in known_spans(text, known)]

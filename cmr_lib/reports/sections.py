@@ -64,7 +64,8 @@ _ASKS = re.compile(
     re.IGNORECASE,
 )
 _ACQUIRES = re.compile(
-    r"\b(?:ssfp|bssfp|cines?|sequences?|acquired|performed|mmol|gadobutrol|gadoter\w+|contrast|scanner|tesla|1\.5 ?T|3(?:\.0)? ?T"
+    r"\b(?:ssfp|bssfp|cines?|sequences?|acquired|performed|mmol|gadobutrol|gadoter\w+|contrast|scanner|tesla|"
+    r"1\.5 ?T|3(?:\.0)? ?T"
     r"|breath[- ]holds?|psir|inversion recovery)\b",
     re.IGNORECASE,
 )
@@ -118,7 +119,7 @@ def sections_of(text: str) -> dict[str, str]:
 def split_sections(text: str) -> Report:
     """The sections of a report, measurements as part of the findings (where most readers write them).
 
-    Without headers: findings, up to "in conclusion", and leading paragraphs that plainly ask or tell how it was scanned.
+    Without headers: findings, up to "in conclusion", and leading paragraphs that plainly ask or tell how it was done.
     """
     parts: dict[str, list[str]] = {"indication": [], "technique": [], "findings": [], "impression": []}
     for name, piece in pieces_of(text):

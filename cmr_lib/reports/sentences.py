@@ -5,10 +5,13 @@ from dataclasses import dataclass
 
 from cmr_lib.reports.tagging import read
 
-# A full stop, question or exclamation mark before a blank and a new start, a line break before a new start, or a bullet.
+# A full stop, question or exclamation mark before a blank and a new start, a line break before a new start, or a
+# bullet.
 # Not: behind an abbreviation ("max. 12 mm", "Dr. X"), or between digits.
-_SHORT = r"(?<!\bmax)(?<!\bmin)(?<!\bapprox)(?<!\bca)(?<!\bDr)(?<!\bno)(?<!\bvs)(?<!\bcf)(?<!\bi\.e)(?<!\be\.g)(?<!\bmod)(?<!\bsev)(?<!\bdil)(?<!\binf)(?<!\bant)"
-_END = re.compile(rf"(?:{_SHORT}\.|[?!])(?=\s|$)(?!\s*\d+\s*(?:mm|cm|ml|%))|\n\s*\n|\n(?=\s*(?:[-*•]|\(?\d{{1,2}}[.)]\s|[A-Z]))", re.IGNORECASE)  # fmt: skip
+_SHORTENED = ("max", "min", "approx", "ca", "Dr", "no", "vs", "cf", r"i\.e", r"e\.g", "mod", "sev", "dil", "inf", "ant")
+_SHORT = "".join(rf"(?<!\b{word})" for word in _SHORTENED)
+_END = re.compile(rf"(?:{_SHORT}\.|[?!])(?=\s|$)(?!\s*\d+\s*(?:mm|cm|ml|%))|\n\s*\n|\n(?=\s*(?:[-*•]|"
+     rf"\(?\d{{1,2}}[.)]\s|[A-Z]))", re.IGNORECASE)  # fmt: skip
 _LEAD = re.compile(r"\s*(?:[-*•]+\s*|\(?\d{1,2}[.)]\s+)*")
 _LABEL = re.compile(r"([A-Za-z][A-Za-z /()-]{1,40}?)\s*:\s*(?=\S)")
 
