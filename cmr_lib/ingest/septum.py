@@ -21,9 +21,12 @@ WALL_MM, REACH_MM = 6.0, 45.0  # the other ventricle's blood lies this far beyon
 CLOSE_MM = 90.0  # half the side of what is looked at
 EDGE_BLUR_MM, MOTION_BLUR_MM = 1.5, 6.0
 BRIGHT = 0.3  # share of the step from wall to blood above which a pixel may be blood
-CLEAR = 0.3  # cosine × certainty of a septum that clearly lies to the right
+LIKELY_DEG = 60.0  # scatter of the septum's direction about the patient's right: keeps a bright effusion from winning
+CLEAR = 0.3  # cosine × certainty × roundness of a left ventricle whose septum clearly lies to the right
 OTHER_MM = 45.0  # from the middle of one ventricle to the middle of the other
+FURTHER_MM = (45.0, 75.0)  # from what moves most, where that is the far side of the heart
 
+LIKELY = np.exp(-0.5 * (np.rad2deg(ANGLES - np.pi) / LIKELY_DEG) ** 2)
 Polar = Float[np.ndarray, "angles radii"]
 
 
@@ -80,7 +83,7 @@ def _other_blood(stack: Stack, index: int, point: Float[np.ndarray, "3"]) -> com
     radius = _endocardium(blood)
     beyond = RADII_MM - np.clip(np.median(radius), 10.0, RADII_MM[-1] - REACH_MM)
     shell = (beyond > WALL_MM) & (beyond < REACH_MM)
-    weight = (np.clip((blood - BRIGHT) / (1 - BRIGHT), 0, 1) * motion * shell).sum(axis=1)
+    weight = (np.clip((blood - BRIGHT) / (1 - BRIGHT), 0, 1) * motion * shell).sum(axis=1) * LIKELY
     return complex((weight * np.exp(1j * ANGLES)).sum() / max(float(weight.sum()), 1e-12))
 
 
@@ -94,28 +97,32 @@ def _seen_from(stack: Stack, point: Float[np.ndarray, "3"], elongation: float) -
 
 
 def _usual(seen: ShortAxis) -> float:
-    """How much it looks like a left ventricle: the other one's blood in one direction, and that to the right."""
-    return -float(seen.septum @ heart.LEFT) * seen.certainty
+    """How much it looks like a left ventricle: round, the other one's blood in one direction, and that to the right."""
+    return -float(seen.septum @ heart.LEFT) * seen.certainty * (1 - seen.elongation)
 
 
 def is_usual(seen: ShortAxis) -> bool:
-    """Whether the septum is clear: blood beyond it in one direction, and that to the patient's right."""
+    """Whether it is clear: a round cavity, blood beyond its wall in one direction, and that to the patient's right."""
     return _usual(seen) > CLEAR
 
 
 def look_at(stack: Stack) -> ShortAxis | None:
     """What a cine shows if it is a short axis; None where nothing moves.
 
-    Unless the other ventricle clearly lies to the patient's right, what was found may be the right ventricle: then the
-    search is made again to the left of it, and the more usual finding is kept. (A heart that lies on the right of the
-    chest is beyond this: its views come out with low confidence.)
+    Unless it is round and the other ventricle clearly lies to the patient's right, what was found may be the right
+    ventricle, or fluid about it: then the search is made again further and further to the left, and the most usual
+    finding is kept. (A heart that lies on the right of the chest is beyond this: its views come out with low
+    confidence.)
     """
     found = heart.find_ventricle(stack)
     if found is None:
         return None
-    seen = _seen_from(stack, *found)
-    if is_usual(seen):
-        return seen
+    best = _seen_from(stack, *found)
     lateral, _ = heart.axis_frame(heart.towards_apex(stack.normal))
-    again = heart.find_ventricle(stack, near=seen.left_ventricle + OTHER_MM * lateral)
-    return seen if again is None else max(seen, _seen_from(stack, *again), key=_usual)
+    starts = [(best.left_ventricle, OTHER_MM), *((heart.stack_centre(stack), step) for step in FURTHER_MM)]
+    for start, step in starts:
+        if is_usual(best) or start is None:
+            break
+        again = heart.find_ventricle(stack, near=start + step * lateral)
+        best = best if again is None else max(best, _seen_from(stack, *again), key=_usual)
+    return best
