@@ -106,6 +106,41 @@ def test_an_axial_stack_larger_than_the_short_axis_is_not_the_short_axis():
     assert found == {View.SAX: 5, View.UNKNOWN: 9}
 
 
+@pytest.mark.parametrize("lean", [0, 10, -10])
+def test_a_larger_stack_within_15_degrees_of_a_patient_axis_is_no_short_axis_whatever_its_pixels(lean):
+    angle = np.deg2rad(lean)
+    row, col = np.array([1.0, 0, 0]), np.array([0.0, np.cos(angle), np.sin(angle)])
+    flat = np.full((64, 64), 100, np.uint16)  # nothing moves: these pixels contradict nothing
+    files = short_axis()
+    for n in range(9):
+        where = maker.plane() | {"origin": maker.CENTRE + 10.0 * n * np.cross(row, col), "row": row, "col": col}
+        for ds in maker.cine(where, 6, series=f"1.2.6.{n}"):
+            ds.PixelData = flat.tobytes()
+            files.append(ds)
+    found = {stack.view: len(stack.pixels) for stack in stacks_of(files)}
+    assert found == {View.SAX: 5, View.UNKNOWN: 9}
+
+
+@pytest.mark.parametrize(("slices", "least", "most"), [(5, 0.8, 1.0), (3, 0.3, 0.6)])
+def test_three_short_axis_slices_stand_in_for_a_short_axis_with_less_confidence(slices, least, most):
+    files = [
+        ds
+        for n, offset in enumerate(np.linspace(-24, 24, slices))
+        for ds in maker.cine(maker.plane(offset), 6, series=f"1.2.5.{n}")
+    ]
+    files += maker.cine(maker.plane(turn_deg=30), 6, series="1.2.6.4")
+    stacks = {stack.view: stack for stack in stacks_of(files)}
+    assert set(stacks) == {View.SAX, View.LAX_4CH}
+    assert all(least < stack.facts["confidence"] <= most for stack in stacks.values())
+
+
+def test_the_same_plane_scanned_four_times_is_no_stack_of_four():
+    files = []
+    for number, offset in enumerate((0.0, 0.6, 1.2, 1.8)):
+        files += maker.cine(maker.plane(offset, turn_deg=30), 6, series=f"1.2.6.{number}")
+    assert View.SAX not in {stack.view for stack in stacks_of(files)}
+
+
 def test_late_enhancement_parallel_to_the_short_axis_is_short_axis():
     found = named(short_axis() + [maker.late(maker.plane(offset), n) for n, offset in enumerate((-10, 10))])
     assert found["1.2.3.4.50"] == View.SAX
