@@ -36,7 +36,7 @@ def test_a_study_is_read_into_stacks_with_views(good_zip):
         (Sequence.LGE, View.SAX, 2),
     }  # fmt: skip
     assert study.counts == {"found": 50, "accepted": 50, "rejected": 0, "ignored": 0}
-    assert study.facts == {"vendor": "siemens", "field_strength_t": 1.5, "sex": "", "age_band": ""}
+    assert study.facts == {"vendor": "siemens", "field_strength_t": 1.5}
     assert study.study_key == keyed_name(KEY, "study", "ACC-Secret-1")
     assert (study.patient_id, study.accession) == ("MRN-Secret-77", "ACC-Secret-1")
 

@@ -253,7 +253,8 @@ def read_study(path: Path | str, key: bytes) -> StudyRead:
         ledger.row("study", "E_NO_STACK")
     facts = {name: built.stacks[0].facts[name] for name in ("vendor", "field_strength_t")} if built.stacks else {}
     first = found[0][1][0]
-    facts |= {"sex": sex_of(first.sex), "age_band": age_band(age_years(first.age))}
+    person = {"sex": sex_of(first.sex), "age_band": age_band(age_years(first.age))}
+    facts |= {name: value for name, value in person.items() if value}
     day = day_of(first.study_date)
     return StudyRead(ledger.study_key, patient, accession, built.stacks, ledger.rejects, ledger.counts, facts, day)
 

@@ -26,7 +26,7 @@ KEYS = ("ED", "ES", "Group", "NbFrame")
 
 def find(root: Path) -> list[Case]:
     """Patients below `root`, which is `database`, its parent, or one of its two folders; sorted by number."""
-    folders = [path for path in folders_below(root, 3) if re.fullmatch(r"patient\d{3}", path.name)]
+    folders = [path for path in folders_below(root, 4) if re.fullmatch(r"patient\d{3}", path.name)]
     cases = [Case("acdc", path.name, path, SPLITS.get(path.parent.name)) for path in folders]
     return sorted(cases, key=lambda case: case.name)
 
