@@ -204,6 +204,14 @@ def test_a_linked_study_is_listed_and_refused_not_followed(tmp_path):
     assert codes(read_study(root / "b", KEY), "study") == {"N_NOT_REGULAR": 1}
 
 
+def test_files_beside_zips_stop_in_a_sentence_that_names_no_folder(tmp_path):
+    put(tmp_path / "Secret^Name" / "1", "1.1")
+    maker.write_zip(tmp_path / "Secret^Name" / "a.zip", {})
+    with pytest.raises(ValueError, match=r"beside 1 \.zip studies; wanted one or the other") as caught:
+        find_studies(tmp_path)
+    assert "Secret" not in str(caught.value)
+
+
 def test_an_absent_root_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         find_studies(tmp_path / "nowhere")

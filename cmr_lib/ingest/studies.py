@@ -76,7 +76,8 @@ def _below(folder: Path, depth: int) -> tuple[list[Path], set[str]]:
     own = _peek(files)
     if zips and own:
         raise ValueError(
-            f"Folder {folder.name} holds DICOM files beside .zip studies: give them a folder of their own."
+            f"A folder {depth} below the studies' own holds DICOM files beside {len(zips)} .zip studies; wanted one or "
+            "the other: give the files a folder of their own."
         )
     inner = [_below(child, depth + 1) for child in folders] if depth < LIMITS.depth else []
     uids = {own} - {""}
