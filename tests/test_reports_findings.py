@@ -13,7 +13,7 @@ from cmr_lib.reports import checks
 from cmr_lib.reports.findings import MORE_FINDINGS, findings, sentence_findings
 from cmr_lib.reports.numbers import numbers
 from cmr_lib.reports.sections import split_sections
-from cmr_lib.reports.segments import TERRITORIES, WALLS
+from cmr_lib.reports.segments import TERRITORIES
 from cmr_lib.reports.sentences import sentences
 from cmr_lib.reports.summary import summarise
 from cmr_lib.reports.words import mended, plain
@@ -143,12 +143,24 @@ def test_severity_is_read_before_and_behind(words, severity):
     assert only(words).severity == severity
 
 
-@pytest.mark.parametrize("level", ["basal", "mid", "apical"])
-@pytest.mark.parametrize("wall", WALLS)
-def test_one_wall_at_one_level_is_one_segment(wall, level):
-    found = only(f"Akinesis of the {level} {wall} segment.")
-    assert found.segments == (WALLS[wall][("basal", "mid", "apical").index(level)],)
-    assert found.pattern == ("akinesis",)
+# Cerqueira 2002, figure 3, copied by hand: basal and mid rings of six, an apical ring of four, the apex.
+SEGMENTS = {
+    "basal anterior": 1, "basal anteroseptal": 2, "basal inferoseptal": 3, "basal inferior": 4,
+    "basal inferolateral": 5, "basal anterolateral": 6,
+    "mid anterior": 7, "mid anteroseptal": 8, "mid inferoseptal": 9, "mid inferior": 10,
+    "mid inferolateral": 11, "mid anterolateral": 12, "apical anterior": 13, "apical septal": 14, "apical inferior": 15,
+    "apical lateral": 16,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("place", "segment"), SEGMENTS.items())
+def test_one_wall_at_one_level_is_one_segment(place, segment):
+    found = only(f"Akinesis of the {place} segment.")
+    assert (found.segments, found.pattern) == ((segment,), ("akinesis",))
+
+
+def test_the_apex_is_segment_17():
+    assert only("The apex is dyskinetic.").segments == (17,)
 
 
 def test_the_seventeen_segments_are_shared_out_among_the_territories():
@@ -228,6 +240,12 @@ def test_numbers_speak_where_words_are_silent_and_words_lead():
     assert not summarise(split_sections("LVEF 52 %, preserved.")).positive("lv_dysfunction")
     assert summarise(split_sections("LVEDVi 140 mL/m2."), "F").positive("lv_dilation")
     assert summarise(split_sections("LVEDVi 140 mL/m2.")).status("lv_dilation") is None
+
+
+def test_a_trace_of_fluid_outweighs_no_doubt():
+    text = "Trace pericardial fluid. Possible small pericardial effusion."
+    assert summarise(split_sections(text)).status("effusion").value == "uncertain"
+    assert not summarise(split_sections("Trace pericardial fluid.")).positive("effusion")
 
 
 def test_findings_are_pure_known_by_name_and_framed_in_the_text():
