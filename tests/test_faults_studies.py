@@ -1,4 +1,4 @@
-"""Folders, archives, series and whole studies that are not as they should be: classes 23–25, 31–33 and 35."""
+"""Folders, archives, series and whole studies that are not as they should be: classes 23–25, 31–33, 35, 36."""
 
 import io
 import os
@@ -8,9 +8,11 @@ from dataclasses import asdict
 
 import dicom_maker as maker
 import numpy as np
+import pandas as pd
 import pytest
 from broken_files import CASES
 
+from cmr_lib.clips import cohort
 from cmr_lib.ingest import files as ingest_files
 from cmr_lib.ingest.gaps import missing
 from cmr_lib.ingest.header import quiet_pydicom
@@ -263,3 +265,26 @@ def test_no_row_ever_holds_a_raw_value_or_a_path(tmp_path, seed):
         assert {values["level"], values["code"], values["action"], values["stage"]} <= VOCABULARY
         tag = values["tag"]
         assert tag == "" or tag.isidentifier() or tag.split(" ")[0] in ("slice", "phase")
+
+
+# --- 36: reports --------------------------------------------------------------------------------------------------
+def reports_of(tmp_path, rows, encoding="utf-8"):
+    path = tmp_path / "reports.csv"
+    table = pd.DataFrame(rows, columns=["patient_id", "accession", "report"])
+    path.write_bytes(table.to_csv(index=False).encode(encoding))
+    return cohort.load_reports(cohort.Places(tmp_path, path, None, cohort.SIMULATED_COLUMNS), KEY)
+
+
+def test_reports_that_are_empty_huge_or_in_another_encoding_have_their_code(tmp_path):
+    rows = [("P", "A1", ""), ("P", "A2", "Canary " * (10 * 2**20 // 7)), ("P", "A3", "Müller: normal.")]
+    reports = reports_of(tmp_path, rows, "latin-1")
+    assert [row.code for row in reports.rejects] == ["W_ENCODING", "E_REPORT_EMPTY", "E_REPORT_TOO_LONG"]
+    assert list(reports.text.values()) == ["Müller: normal."]
+    assert reports.found == 3
+    assert "Canary" not in str(reports.rejects)
+
+
+def test_two_reports_of_one_accession_stop_the_run_in_a_sentence_without_the_number(tmp_path):
+    with pytest.raises(ValueError, match="1 of 2 rows repeat an accession number") as caught:
+        reports_of(tmp_path, [("P", "Canary7", "one"), ("P", "Canary7", "two")])
+    assert "Canary" not in str(caught.value)
