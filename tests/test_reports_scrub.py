@@ -11,7 +11,7 @@ import pytest
 from cmr_lib import params
 from cmr_lib.labels import Diagnosis
 from cmr_lib.reports.dates import written_dates
-from cmr_lib.reports.identifiers import Identifiers, identifiers_of
+from cmr_lib.reports.identifiers import Identifiers, identifiers_of, names_another_patient
 from cmr_lib.reports.numbers import numbers
 from cmr_lib.reports.scrub import presidio_spans, scrub
 from cmr_lib.reports.sections import split_sections
@@ -307,6 +307,18 @@ def test_identifiers_come_from_every_corner_of_a_header():
     assert known.words == ("Brüngel Heart Institute",)
     assert (known.dates, known.births) == ((DAY,), (BIRTH,))
     assert identifiers_of(pydicom.Dataset()) == Identifiers()
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("MRN: MX4471902. EF 60 %.", False), ("Hospital no. mx-447-1902", False), ("MRN: ZZ9900. EF 60 %.", True),
+        ("Patient ID 77123", True), ("LVEF 60 %, no number at all.", False),
+    ],
+)  # fmt: skip
+def test_another_patients_report_is_known_by_its_number(text, other):
+    assert names_another_patient(text, KNOWN) is other
+    assert not names_another_patient(text, Identifiers())
 
 
 def test_presidio_without_library_or_model_says_so(tmp_path, monkeypatch):

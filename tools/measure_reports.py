@@ -95,11 +95,17 @@ def _macro(gold: Sequence[Items], said: Sequence[Items], names: Sequence[str]) -
     tables = [_counts(_only(gold, name), _only(said, name)) for name in names]
     random = project.rng(SEED, "measure reports", "macro")
     draws = random.integers(len(gold), size=(BOOTSTRAPS, len(gold)))
-    values = [np.nanmean([_f1(*table[draw].sum(axis=0))[2] for table in tables]) for draw in draws]
-    low, high = np.percentile(values, [2.5, 97.5])
+    values = [_mean([_f1(*table[draw].sum(axis=0))[2] for table in tables]) for draw in draws]
+    low, high = np.nanpercentile(values, [2.5, 97.5])
     value = float(np.mean([_f1(*table.sum(axis=0))[2] for table in tables]))
     items = sum(map(len, gold))
     return {"group": "macro over findings", "n": len(gold), "items": items, "f1": value, "f1_low": low, "f1_high": high}
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean of what is defined; NaN where nothing is."""
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")
 
 
 def _only(items: Sequence[Items], name: str) -> list[Items]:
@@ -153,7 +159,7 @@ def attribute_rows(sentences: Sequence[Marked], found: Sequence[Sequence[Finding
             {
                 "group": f"attribute {name}",
                 "items": len(hits),
-                "precision": np.mean(hits),
+                "precision": _mean(hits),
                 "precision_low": low,
                 "precision_high": high,
             }

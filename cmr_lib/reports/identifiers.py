@@ -295,3 +295,20 @@ def _bare(character: str) -> str:
     """A letter without its accent, capital or not; anything else as it is, always one character."""
     base = unicodedata.normalize("NFKD", character)[0]
     return base if len(base) == 1 and base.isalpha() else character
+
+
+_PATIENT_NUMBER = re.compile(
+    r"\b(?:MRN|M\.?R\.? ?no|hospital (?:no|number)|patient (?:id|no|number))\b"
+    r"\s*[.:#]*\s*(?P<x>[a-z]{0,5}[/-]?\d[\w/-]*)",
+    re.IGNORECASE,
+)
+
+
+def names_another_patient(text: str, known: Identifiers) -> bool:
+    """Whether a report gives a patient's number that is none of the study's: then it is another patient's report.
+
+    A report without such a number contradicts nothing, nor does a study whose header has none.
+    """
+    wanted = {_squeezed(number) for number in known.numbers}
+    given = {_squeezed(match["x"]) for match in _PATIENT_NUMBER.finditer(text)}
+    return bool(wanted and given) and not wanted & given

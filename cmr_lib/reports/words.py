@@ -197,6 +197,7 @@ def _space_back(match: re.Match[str]) -> str:
     return f"{first}{letter} {rest}" if slipped else match[0]
 
 
+@lru_cache(maxsize=65536)
 def plain(sentence: str) -> str:
     """One sentence in the extractor's spelling: lower case, written out, mended, chambers as lv, rv, la, ra."""
     text = unicodedata.normalize("NFKC", sentence.translate(_SYMBOLS))
