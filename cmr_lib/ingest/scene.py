@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cmr_lib.ingest import heart
-from cmr_lib.ingest.septum import ShortAxis, is_usual, look_at
+from cmr_lib.ingest.septum import ShortAxis, look_at, usual
 from cmr_lib.types import Sequence as Seen
 from cmr_lib.types import Stack, View
 
@@ -23,7 +23,9 @@ GROUP_DEG = 7.5  # planes this parallel are one group
 APART_MM = 2.0  # planes nearer than this along the normal are one plane, scanned again
 ELONGATED = 0.5  # septum.ShortAxis.elongation: nearer to a tube than to a disc, which contradicts a short axis
 ELONGATED_USUAL = 0.75  # the same near the usual long axis: an artefact may hide a side of the disc there
-SEPTUM_DEG = (12.0, 20.0)  # error of the septum, one standard deviation: seen clearly, or unclear or only assumed
+SEPTUM_DEG = (10.0, 20.0)  # error of the septum, one standard deviation: seen clearly, and hardly seen
+PLAIN = 0.5  # septum.usual of a septum that is seen clearly
+ASSUMED_DEG = 20.0  # the same of a septum that is only assumed
 TRUST = {"pixels": 1.0, "still": 0.7, "few": 0.6, "usual": 0.5}  # what the frame rests on → factor of confidences
 
 Direction = Float[np.ndarray, "3"]
@@ -85,8 +87,8 @@ def _usual_septum(axis: Direction) -> Direction:
 def _scene(stack: Stack, group: tuple[int, ...], seen: ShortAxis | None, basis: str) -> Scene:
     axis = heart.towards_apex(stack.normal)
     if seen is None:
-        return Scene(axis, _usual_septum(axis), None, SEPTUM_DEG[1], basis, group)
-    spread = SEPTUM_DEG[0] if is_usual(seen) else SEPTUM_DEG[1]
+        return Scene(axis, _usual_septum(axis), None, ASSUMED_DEG, basis, group)
+    spread = float(np.clip(SEPTUM_DEG[0] * PLAIN / max(usual(seen), 1e-6), *SEPTUM_DEG))
     return Scene(axis, seen.septum, seen.left_ventricle, spread, basis, group, seen.elongation)
 
 
@@ -107,4 +109,4 @@ def find_scene(stacks: Sequence[Stack], hints: Sequence[View]) -> Scene:
             if not _contradicts(seen, off_deg):
                 return _scene(stack, group, seen, "few" if few else ("still" if seen is None else "pixels"))
     axis = heart.NOMINAL_AXIS
-    return Scene(axis, _usual_septum(axis), None, SEPTUM_DEG[1], "usual")
+    return Scene(axis, _usual_septum(axis), None, ASSUMED_DEG, "usual")

@@ -21,8 +21,9 @@ WALL_MM, REACH_MM = 6.0, 45.0  # the other ventricle's blood lies this far beyon
 CLOSE_MM = 90.0  # half the side of what is looked at
 EDGE_BLUR_MM, MOTION_BLUR_MM = 1.5, 6.0
 BRIGHT = 0.3  # share of the step from wall to blood above which a pixel may be blood
-CLEAR = 0.3  # cosine × certainty of a septum that clearly lies to the right
-OTHER_MM = 45.0  # from the middle of one ventricle to the middle of the other
+MIDDLE_MM, FILLED = 14.0, 0.9  # the ventricle's middle, and how much of its brightness papillary muscles leave
+CLEAR = 0.45  # `usual` of a left ventricle with its septum on the right, beyond doubt
+OTHER_MM = 45.0  # from the middle of the left ventricle to that of what is mistaken for it
 
 Polar = Float[np.ndarray, "angles radii"]
 
@@ -33,7 +34,7 @@ class ShortAxis:
 
     left_ventricle: Float[np.ndarray, "3"]  # a point on its long axis
     septum: Float[np.ndarray, "3"]  # unit vector across the axis, from the left to the right ventricle
-    certainty: float  # 0: bright blood all round, 1: in one direction only
+    certainty: float  # 0: bright blood all round, or none in the middle; 1: in one direction only, and a bright middle
     elongation: float  # of the cavity: 0 a disc, 1 a tube
 
 
@@ -70,7 +71,10 @@ def _endocardium(blood: Polar) -> Float[np.ndarray, " angles"]:
 
 
 def _other_blood(stack: Stack, index: int, point: Float[np.ndarray, "3"]) -> complex:
-    """The mean direction of moving blood beyond the wall in one slice, by ANGLES; length 0 … 1."""
+    """The mean direction of moving blood beyond the wall in one slice, by ANGLES; length 0 … 1.
+
+    A middle that is not all blood (a dark band across it, or no ventricle at all) makes it shorter.
+    """
     rows, cols = _window(stack, index, point)
     frames, side = stack.pixels[index][:, rows, cols], min(stack.spacing_mm)
     row, col = heart.to_pixel(stack, index, point)
@@ -81,7 +85,8 @@ def _other_blood(stack: Stack, index: int, point: Float[np.ndarray, "3"]) -> com
     beyond = RADII_MM - np.clip(np.median(radius), 10.0, RADII_MM[-1] - REACH_MM)
     shell = (beyond > WALL_MM) & (beyond < REACH_MM)
     weight = (np.clip((blood - BRIGHT) / (1 - BRIGHT), 0, 1) * motion * shell).sum(axis=1)
-    return complex((weight * np.exp(1j * ANGLES)).sum() / max(float(weight.sum()), 1e-12))
+    filled = min(1.0, float(blood[:, RADII_MM < MIDDLE_MM].mean()) / FILLED)
+    return complex(filled * (weight * np.exp(1j * ANGLES)).sum() / max(float(weight.sum()), 1e-12))
 
 
 def _seen_from(stack: Stack, point: Float[np.ndarray, "3"], elongation: float) -> ShortAxis:
@@ -93,29 +98,24 @@ def _seen_from(stack: Stack, point: Float[np.ndarray, "3"], elongation: float) -
     return ShortAxis(point, septum / length if length > 1e-9 else -lateral, length, elongation)
 
 
-def _usual(seen: ShortAxis) -> float:
-    """How much it looks like a left ventricle: the other one's blood in one direction, and that to the right."""
-    return -float(seen.septum @ heart.LEFT) * seen.certainty
-
-
-def is_usual(seen: ShortAxis) -> bool:
-    """Whether the septum is clear: blood beyond it in one direction, and that to the patient's right."""
-    return _usual(seen) > CLEAR
+def usual(seen: ShortAxis) -> float:
+    """How much it looks like a left ventricle, 0 to 1: a disc, with the other one's blood on the patient's right."""
+    return max(0.0, -float(seen.septum @ heart.LEFT)) * seen.certainty * max(0.0, 1.0 - seen.elongation)
 
 
 def look_at(stack: Stack) -> ShortAxis | None:
     """What a cine shows if it is a short axis; None where nothing moves.
 
-    Unless the other ventricle clearly lies to the patient's right, what was found may be the right ventricle: then the
-    search is made again to the left of it, and the more usual finding is kept. (A heart that lies on the right of the
-    chest is beyond this: its views come out with low confidence.)
+    What is found may be the right ventricle, a great vessel or the chest wall, which all lie to the right or to the
+    front of the left ventricle. If in doubt, the search is made again to the left and the back, and the more usual
+    finding is kept. (A heart on the right of the chest is beyond this: its views have low confidence.)
     """
     found = heart.find_ventricle(stack)
     if found is None:
         return None
     seen = _seen_from(stack, *found)
-    if is_usual(seen):
+    if usual(seen) > CLEAR:
         return seen
-    lateral, _ = heart.axis_frame(heart.towards_apex(stack.normal))
-    again = heart.find_ventricle(stack, near=seen.left_ventricle + OTHER_MM * lateral)
-    return seen if again is None else max(seen, _seen_from(stack, *again), key=_usual)
+    lateral, anterior = heart.axis_frame(heart.towards_apex(stack.normal))
+    again = heart.find_ventricle(stack, near=seen.left_ventricle + OTHER_MM * (lateral - anterior) / np.sqrt(2))
+    return seen if again is None else max(seen, _seen_from(stack, *again), key=usual)
