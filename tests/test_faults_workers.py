@@ -4,7 +4,6 @@ import sys
 import threading
 import time
 import types
-from pathlib import Path
 
 import dicom_maker as maker
 import psutil
@@ -14,6 +13,8 @@ from chores_of_a_stage import slow_or_good
 
 from cmr_lib import params
 from cmr_lib.clips import build
+from cmr_lib.clips.resume import Kept
+from cmr_lib.clips.work import Work, prepare_study
 from cmr_lib.ingest.cluster import ADDRESS, ClusterPool, open_pool
 from cmr_lib.ingest.rejects import Refused
 from cmr_lib.ingest.workers import Caps, LocalPool, in_order
@@ -83,11 +84,17 @@ def test_what_travels_between_processes_is_whole():
 
 
 # --- in the stage -----------------------------------------------------------------------------------------------
-def test_a_study_that_hangs_or_kills_its_worker_is_a_row_and_the_run_goes_on(monkeypatch):
-    monkeypatch.setattr(build, "prepare_study", slow_or_good)
-    names = ["a", "slow Secret^Name", "b", "crash Secret^Name", "c"]
+def work(folder, **how):
+    """The work of a stage on studies, kept in a folder of its own."""
     shape = params.ClipShape(size_px=32, spacing_mm=4.0, phases=6)
-    found = list(build.read_all([Path(name) for name in names], KEY, shape, 2, progress=False, caps=CAPS))
+    return Work(KEY, shape, Kept(folder / "kept", KEY, "stamp"), **how)
+
+
+def test_a_study_that_hangs_or_kills_its_worker_is_a_row_and_the_run_goes_on(tmp_path):
+    paths = [tmp_path / name for name in ("a", "slow Secret^Name", "b", "crash Secret^Name", "c")]
+    for path in paths:
+        path.write_bytes(b"")
+    found = list(build.read_all(paths, work(tmp_path, prepare=slow_or_good), 2, progress=False, caps=CAPS))
     assert [study.study_key for study in found if not study.rejects] == ["a", "b", "c"]
     rows = [row for study in found for row in study.rejects]
     assert [(row.level, row.code) for row in rows] == [("study", "E_TIMEOUT"), ("study", "E_WORKER_DIED")]
@@ -166,8 +173,8 @@ def test_a_real_cluster_gives_what_local_processes_give(monkeypatch):
 
 def test_a_study_is_read_the_same_in_a_worker_and_here(tmp_path):
     path = maker.write_zip(tmp_path / "a.zip", maker.study(3, 5))
-    shape = params.ClipShape(size_px=32, spacing_mm=4.0, phases=6)
-    (there,) = build.read_all([path], KEY, shape, 1, progress=False)
-    here = build.prepare_study(path, KEY, shape)
+    step = work(tmp_path)
+    (there,) = build.read_all([path], step, 1, progress=False)
+    here = prepare_study(path, step.key, step.shape)
     assert there.counts == here.counts
     assert [clip.frames.tobytes() for clip in there.clips] == [clip.frames.tobytes() for clip in here.clips]

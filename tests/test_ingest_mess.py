@@ -78,15 +78,20 @@ def test_what_is_set_aside_is_counted_by_code_and_kind(cohort):
         assert found == wanted
 
 
-def test_every_stack_is_the_view_that_was_scanned_whatever_its_name(cohort):
+def test_every_stack_is_the_view_that_was_scanned_or_unknown_whatever_its_name(cohort):
+    named, unknown = 0, 0
     for contents, study in cohort:
         used = [row for row in contents if row["outcome"] == "used" and row["kind"] in KINDS]
         wanted = {(Sequence.CINE if row["kind"] == "cine" else Sequence.LGE, View(row["view"])) for row in used}
         found = [(stack.sequence, stack.view) for stack in study.stacks]
-        assert set(found) == wanted
+        assert {one for one in found if one[1] != View.UNKNOWN} <= wanted
+        lost = [stack for stack in study.stacks if stack.view == View.UNKNOWN]
+        assert len(wanted) - len({one for one in found if one[1] != View.UNKNOWN}) == len(lost)
+        named, unknown = named + len(found) - len(lost), unknown + len(lost)
         cines = [view for sequence, view in found if sequence == Sequence.CINE]
         assert len(cines) == len(set(cines))  # a short-axis cine is one stack, though a slice be lost or come twice
-        assert all(0 < stack.facts["confidence"] <= 1 for stack in study.stacks)
+        assert all(0 < stack.facts["confidence"] <= 1 for stack in study.stacks if stack.view != View.UNKNOWN)
+    assert unknown <= 0.03 * named
 
 
 def test_screenshots_spoiled_and_doubled_files_have_their_codes(cohort):
