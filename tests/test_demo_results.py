@@ -80,6 +80,11 @@ def test_readme_quotes_the_committed_numbers():
         *(retrieval[f"{way}.gallery.recall_at_10"] for way in ("image_to_report", "report_to_image")),
         *(classification[f"diagnosis.{how}.balanced_accuracy"] for how in ("linear_probe", "zero_shot")),
     ]
+    quoted += [experiment("lge_shuffle")["lge.all.true_lge_minus_shuffled_lge.auroc"]]
+    quoted += [
+        experiment("baselines")[f"diagnosis.all classes.{model}.balanced_accuracy"]
+        for model in ("full", "bag_of_pixels", "small_images", "single_frame", "report_only")
+    ]
     for entry in quoted:
         assert f"{entry['value']:.2f} ({entry['low']:.2f} to {entry['high']:.2f})" in text, entry
     error = classification["lvef.ridge_probe.mean_absolute_error"]
