@@ -5,6 +5,7 @@ not written, so it cannot be read), but they hedge, mistype, add lines and use t
 """
 
 import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,16 +21,9 @@ from cmr_lib.simulate.letterhead import Letterhead
 from cmr_lib.simulate.reading import Reading, read_study
 from cmr_lib.simulate.report import write_report
 
-SHARES = {"NOR": 0.24, "DCM": 0.14, "HCM": 0.13, "ICM": 0.17, "ARV": 0.08, "AMY": 0.08, "MYO": 0.08, "NIF": 0.08}
-READER = params.Reader(
-    lvef_points=2.5,
-    volume_ml=5.0,
-    omission_share=0.0,
-    template_share=0.3,
-    typo_share=0.1,
-    addendum_share=0.04,
-    identifier_share=0.25,
-)
+# The demo's patients and readers, but for omissions.
+_DEMO = params.read_yaml(Path(__file__).resolve().parents[1] / "params" / "demo" / "simulate.yaml")
+SHARES, READER = _DEMO["diagnoses"], params.Reader(**_DEMO["reader"] | {"omission_share": 0.0})
 COUNT, SEED, NO_CONTRAST, BOOTSTRAPS = 1000, 4101, 0.06, 1000
 
 

@@ -4,7 +4,7 @@
 LEXICON: tuple[tuple[str, str, str], ...] = (
     # --- chambers and vessels
     ("place", "lv", r"lv"), ("place", "rv", r"rv"), ("place", "la", r"la"), ("place", "ra", r"ra"),
-    ("place", "lv rv", r"biventricular|both ventric\w+|ventricles|ventricles|lv and (?:the )?rv|rv and (?:the )?lv"),
+    ("place", "lv rv", r"biventricular|both ventric\w+|ventricles|lv and (?:the )?rv|rv and (?:the )?lv"),
     ("place", "la ra", r"biatrial|both atria\w*|atria|la and (?:the )?ra|ra and (?:the )?la"),
     ("place", "lv la", r"left[- ]sided chambers|left heart(?: chambers)?|left[- ]sided cardiac chambers"),
     ("place", "rv ra", r"right[- ]sided chambers|right heart(?: chambers)?|right[- ]sided cardiac chambers"),
