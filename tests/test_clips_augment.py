@@ -7,8 +7,12 @@ import torch
 from cmr_lib import params
 from cmr_lib.clips import augment as aug
 
-STILL = params.Augment(rotate_deg=0.0, scale=0.0, shift_px=0.0, intensity=0.0, drop_view=0.0, drop_sentence=0.0)
-LIVELY = params.Augment(rotate_deg=15.0, scale=0.1, shift_px=3.0, intensity=0.2, drop_view=0.3, drop_sentence=0.0)
+STILL = params.Augment(
+    rotate_deg=0.0, scale=0.0, shift_px=0.0, intensity=0.0, drop_view=0.0, hide_cines=0.0, drop_sentence=0.0
+)
+LIVELY = params.Augment(
+    rotate_deg=15.0, scale=0.1, shift_px=3.0, intensity=0.2, drop_view=0.3, hide_cines=0.0, drop_sentence=0.0
+)
 
 
 def generator(seed=0):
@@ -120,3 +124,18 @@ def test_a_study_never_loses_its_last_view():
     assert aug.hide_views(view, sequence, mask, 1.0, generator()).equal(mask)
     assert aug.hide_views(view, sequence, mask, 0.9, generator()).any(1).all()
     assert aug.hide_views(view, sequence, mask, 0.0, generator()).equal(mask)
+
+
+def test_all_cines_are_hidden_together_at_the_rate_asked_and_late_enhancement_stays():
+    _, sequence, mask = views(4000)
+    kept = aug.hide_cines(sequence, mask, 0.3, generator())
+    assert torch.equal(kept[:, 0], kept[:, 1])
+    assert torch.equal(kept[:-1, 0], kept[:-1, 2])  # short and long axis alike
+    assert kept[:-1, 3].all()
+    assert float(kept[:-1, 0].float().mean()) == pytest.approx(0.7, abs=0.02)
+
+
+def test_cines_are_not_hidden_where_nothing_else_is_left():
+    _, sequence, mask = views(300)
+    assert aug.hide_cines(sequence, mask, 1.0, generator())[-1].equal(mask[-1])
+    assert aug.hide_cines(sequence, mask, 0.0, generator()).equal(mask)

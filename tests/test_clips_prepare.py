@@ -1,8 +1,11 @@
 """Clips: the heart in the middle, one orientation, one size, one number of phases."""
 
+from dataclasses import replace
+
 import dicom_maker as maker
 import numpy as np
 import pytest
+from tilted import Patient
 
 from cmr_lib.clips import prepare
 from cmr_lib.ingest import heart
@@ -54,6 +57,29 @@ def test_the_ventricle_is_in_the_middle_of_every_plane(clips):
         rows, cols = np.nonzero(clip.frames[0] > 200)  # both blood pools at end-diastole
         assert abs(rows.mean() - 23.5) < 8
         assert abs(cols.mean() - 23.5) < 8
+
+
+def beside_the_ventricle(centre, patient):
+    """Where the true axis of the left ventricle lies from a point, across it: mm to the patient's left, mm forwards."""
+    lateral, anterior = heart.axis_frame(patient.z)
+    away = patient.centre - centre
+    return np.array([away @ lateral, away @ anterior])
+
+
+def test_the_ventricle_lies_in_the_same_place_of_every_patients_crop():
+    patients = [Patient(seed, number) for seed in (11, 12) for number in range(4)]
+    short = [replace(patient.short_axis(), view=View.SAX) for patient in patients]
+    at = [beside_the_ventricle(prepare.crop_centre([one]), who) for one, who in zip(short, patients, strict=True)]
+    assert np.abs(np.array(at) - [prepare.BESIDE_MM, 0.0]).max() < 8  # of motion alone: 30 mm
+    moving = [beside_the_ventricle(heart.heart_centre([one]), who) for one, who in zip(short, patients, strict=True)]
+    assert np.std(at, axis=0).max() < 0.5 * np.std(moving, axis=0).max()
+
+
+def test_without_a_clear_ventricle_the_crop_is_about_what_moves():
+    stack = Patient(11, 0).short_axis()
+    assert np.array_equal(prepare.crop_centre([stack]), heart.heart_centre([stack]))  # of an unknown view
+    still = replace(stack, view=View.SAX, pixels=stack.pixels[:, :1], trigger_ms=stack.trigger_ms[:, :1])
+    assert prepare.crop_centre([still]) is None
 
 
 def test_end_systole_is_found_where_the_ventricle_is_smallest(clips):

@@ -96,6 +96,7 @@ def toy_settings(**changes):
             "shift_px": 1.0,
             "intensity": 0.1,
             "drop_view": 0.1,
+            "hide_cines": 0.1,
             "drop_sentence": 0.1,
         },
         "device": "cpu",

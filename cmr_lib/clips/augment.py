@@ -12,6 +12,8 @@ from jaxtyping import Bool, Float32, Int64, UInt8
 from torch import Tensor, nn
 
 from cmr_lib import params
+from cmr_lib.clips.dataset import SEQUENCES
+from cmr_lib.types import Sequence
 
 FURTHEST = 3.0  # standard deviations at which a draw is cut
 
@@ -84,6 +86,19 @@ def augment(
     grid = nn.functional.affine_grid(map_, [len(frames), 1, crop_px, crop_px], align_corners=False)
     moved = nn.functional.grid_sample(frames[:, :, 0].float() / 255, grid, padding_mode="zeros", align_corners=False)
     return _to_model(_intensity(moved, draws[:, 4:], settings.intensity), _empty(frames))
+
+
+def hide_cines(
+    sequence: Int64[Tensor, "b f"], mask: Bool[Tensor, "b f"], share: float, generator: torch.Generator
+) -> Bool[Tensor, "b f"]:
+    """The mask with all cines of each study hidden with chance `share`, where other images are left to speak for it.
+
+    Most of a report can be read off the cines, so that training hardly looks at late enhancement unless it is at times
+    all there is (modality dropout: Neverova et al. 2016, arXiv 1501.00102).
+    """
+    still = mask & (sequence != SEQUENCES.index(Sequence.CINE))
+    alone = (torch.rand(len(mask), 1, generator=generator) < share) & still.any(1, keepdim=True)
+    return torch.where(alone, still, mask)
 
 
 def hide_views(

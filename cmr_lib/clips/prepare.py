@@ -1,6 +1,7 @@
 """Stacks into clips: the heart in the middle, one orientation, one pixel size, one number of phases, uint8.
 
-No labels are used. The heart's centre is a point in the patient, found from motion and projected onto every plane.
+No labels are used. Every crop is taken about one point in the patient, beside the left ventricle, projected onto every
+plane: so the ventricle lies in the same place of every study's short axis, with the whole of its lateral wall.
 
 Orientation, the same for every vendor and never mirrored:
 - short axis: right on the image = the patient's left (radiological convention), seen from the apex;
@@ -17,7 +18,7 @@ from jaxtyping import Float, Float32, UInt8
 from scipy import ndimage
 
 from cmr_lib import types
-from cmr_lib.ingest import heart
+from cmr_lib.ingest import heart, septum
 from cmr_lib.ingest.phases import beat_ms, resample_phases
 from cmr_lib.params import ClipShape
 
@@ -26,6 +27,7 @@ MIDDLE = 0.4  # radius of "the middle", as a share of the clip's side
 FLAT = 0.7  # |cosine| between normal and long axis above which a plane counts as short-axis
 SYSTOLE = (0.15, 0.65)  # end-systole lies in this share of the RR interval, or is unclear
 CLEAR = 1.3  # the frame that differs most from end-diastole differs this many times more than the average one
+BESIDE_MM = 18.0  # the middle of both ventricles lies about this far to the patient's right of the left one's axis
 INFEROLATERAL = np.deg2rad(-55.0)  # direction across the long axis, from lateral (0) towards anterior (90)
 
 Direction = Float[np.ndarray, "3"]
@@ -84,6 +86,21 @@ def positions(stacks: Sequence[types.Stack], axis: Direction) -> list[Float[np.n
         else np.full(len(place), 0.5)
         for stack, place in zip(stacks, along, strict=True)
     ]
+
+
+def crop_centre(stacks: Sequence[types.Stack]) -> Direction | None:
+    """The point that crops are taken about (LPS, mm); None where nothing moves.
+
+    A fixed step from the left ventricle, where the largest short-axis cine clearly shows one, to the patient's right.
+    The centre of motion alone, which stands in otherwise, wanders: in a heart that hardly moves it lies on the left
+    ventricle, in a vigorous one on the septum, and then the crop cuts the lateral wall.
+    """
+    short = [stack for stack in stacks if (stack.view, stack.sequence) == (types.View.SAX, types.Sequence.CINE)]
+    seen = septum.look_at(max(short, key=lambda stack: len(stack.pixels))) if short else None
+    if seen is None or not septum.is_usual(seen):
+        return heart.heart_centre(stacks)
+    axis = heart.long_axis(stacks)
+    return seen.left_ventricle - BESIDE_MM * heart.axis_frame(axis)[0]
 
 
 def _middle_of(stack: types.Stack, index: int) -> Direction:
@@ -197,7 +214,7 @@ def clips_of(stacks: Sequence[types.Stack], shape: ClipShape) -> list[PreparedCl
     stacks = sorted(stacks, key=_order)
     found = heart.long_axis(stacks)
     axis = heart.NOMINAL_AXIS if found is None else found
-    centre = heart.heart_centre(stacks)
+    centre = crop_centre(stacks)
     clips = []
     for stack, places in zip(stacks, positions(stacks, axis), strict=True):
         cropped = crop_stack(stack, centre, axis, shape)

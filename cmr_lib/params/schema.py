@@ -245,6 +245,7 @@ class Augment(_Strict):
     shift_px: Annotated[float, Field(ge=0, le=64)]
     intensity: Annotated[float, Field(ge=0, le=0.5)]
     drop_view: Share  # chance that a whole view is hidden in training
+    hide_cines: Share  # chance that all cines of a study are hidden in training, so that late enhancement speaks alone
     drop_sentence: Share  # chance that a sentence of the report is hidden in training
 
 

@@ -52,6 +52,7 @@ def prepare(
     """The augmented images on the device."""
     frames = augment.augment(batch["frames"], settings, crop_px, generator)
     mask = augment.hide_views(batch["view"], batch["sequence"], batch["mask"], settings.drop_view, generator)
+    mask = augment.hide_cines(batch["sequence"], mask, settings.hide_cines, generator)
     return StudyImages.of(batch, frames=frames, mask=mask).to(device)
 
 
