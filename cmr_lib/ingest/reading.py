@@ -16,6 +16,7 @@ from pydicom import uid
 from cmr_lib.ingest.header import Header, open_header
 from cmr_lib.ingest.pixels import decode, frames_of, layout_of
 from cmr_lib.ingest.rejects import Refused
+from cmr_lib.ingest.velocity import VENC, encoding
 
 CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_MR = (CLASSIC_MR + ".1", CLASSIC_MR + ".4")  # native, and converted from single-frame files
@@ -71,7 +72,7 @@ class Instance:
 OPTIONAL_NUMBERS = (
     "TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIndex", "TemporalPositionIdentifier",
     "FrameTime", "InstanceNumber", "AcquisitionNumber", "NominalInterval", "HeartRate", "CardiacNumberOfImages",
-    "EchoTime", "InversionTime", "VelocityEncodingMaximumValue", "MagneticFieldStrength", "SliceThickness",
+    "EchoTime", "InversionTime", "MagneticFieldStrength", "SliceThickness",
 )  # fmt: skip
 
 
@@ -186,7 +187,7 @@ def single_frame(header: Header) -> Instance:
         raw=decode(header, layout)[0],
         slope=slope,
         intercept=intercept,
-        numbers={name: header.number(name) for name in OPTIONAL_NUMBERS if name in header},
+        numbers={name: header.number(name) for name in OPTIONAL_NUMBERS if name in header} | {VENC: encoding(header)},
         acquired=header.text("AcquisitionTime"),
         image_type=header.words("ImageType"),
         scanning=header.words("ScanningSequence"),

@@ -12,6 +12,7 @@ import numpy as np
 
 from cmr_lib.ingest.phases import RANKS, TIMES, number_of, phase_key
 from cmr_lib.ingest.reading import Instance
+from cmr_lib.ingest.velocity import VENC
 from cmr_lib.types import ImageKind
 from cmr_lib.types import Sequence as Seen
 
@@ -21,7 +22,6 @@ CINE_SPAN_MS = 100.0  # frames of one beat; single-beat dynamics (perfusion) dif
 SHARED_TIMES = 2  # times that a magnitude and a velocity image series share, at least, and half of all
 ORTHOGONAL = np.cos(np.deg2rad(15.0))  # localisers lie along the patient's axes
 T1_MS = 400.0  # a map whose middle is longer than this in the median is of T1: muscle has 950 ms and more, T2 50 ms
-VENC = "VelocityEncodingMaximumValue"
 
 Place = tuple
 Run = Sequence[Instance]

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cmr_lib.ingest.enhanced import parse_all
-from cmr_lib.ingest.files import LIMITS, RawFile, is_zip, raw_files, read_regular, safe_name
+from cmr_lib.ingest.files import LIMITS, Limits, RawFile, is_zip, raw_files, read_regular, safe_name
 from cmr_lib.ingest.gaps import gaps_of
 from cmr_lib.ingest.header import quiet_pydicom, study_uid_of
 from cmr_lib.ingest.person import age_band, age_years, day_of, sex_of
@@ -45,11 +45,11 @@ class StudyRead:
 
 
 # --- finding ----------------------------------------------------------------------------------------------------
-def _peek(files: Iterable[Path]) -> str:
+def _peek(files: Iterable[Path], limits: Limits) -> str:
     """StudyInstanceUID of the first of some files that has one; "" if none does."""
     for path in list(files)[:PEEK]:
         try:
-            if uid := study_uid_of(read_regular(path)):
+            if uid := study_uid_of(read_regular(path, limits.file_bytes)):
                 return uid
         except Refused:
             continue
@@ -70,16 +70,16 @@ def _listing(folder: Path) -> tuple[list[Path], list[Path], list[Path], list[Pat
     return zips, folders, files, links
 
 
-def _below(folder: Path, depth: int) -> tuple[list[Path], set[str]]:
+def _below(folder: Path, depth: int, limits: Limits) -> tuple[list[Path], set[str]]:
     """Entries of the studies at or below a folder, and the study UIDs that were seen there."""
     zips, folders, files, links = _listing(folder)
-    own = _peek(files)
+    own = _peek(files, limits)
     if zips and own:
         raise ValueError(
             f"A folder {depth} below the studies' own holds DICOM files beside {len(zips)} .zip studies; wanted one or "
             "the other: give the files a folder of their own."
         )
-    inner = [_below(child, depth + 1) for child in folders] if depth < LIMITS.depth else []
+    inner = [_below(child, depth + 1, limits) for child in folders] if depth < limits.depth else []
     uids = {own} - {""}
     uids = uids.union(*(found for _, found in inner))
     holders = sum(bool(found) for _, found in inner)
@@ -89,7 +89,7 @@ def _below(folder: Path, depth: int) -> tuple[list[Path], set[str]]:
     return [*zips, *links, *(entry for entries, _ in inner for entry in entries)], uids
 
 
-def find_studies(root: Path | str) -> list[Path]:
+def find_studies(root: Path | str, limits: Limits = LIMITS) -> list[Path]:
     """One entry a study below `root`, sorted: a .zip, or the uppermost folder whose files share a StudyInstanceUID.
 
     Links are listed (and refused when read), never followed; loose files that are not DICOM are passed over. An empty
@@ -100,7 +100,7 @@ def find_studies(root: Path | str) -> list[Path]:
         raise FileNotFoundError(f"Folder of studies {root} not found.")
     if not root.is_dir():
         return [root]
-    return sorted(_below(root, 0)[0])
+    return sorted(_below(root, 0, limits)[0])
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -228,18 +228,19 @@ def study_name(path: Path) -> str:
     return safe_name(path.stem if path.suffix.lower() == ".zip" else path.name)
 
 
-def read_study(path: Path | str, key: bytes) -> StudyRead:
+def read_study(path: Path | str, key: bytes, limits: Limits = LIMITS) -> StudyRead:
     """Everything usable in one study (a .zip or a folder), and a row for everything else.
 
     The study is named by its AccessionNumber, or by the name of its folder or .zip where that is empty. A study that
-    cannot be used has no stacks and a row of level "study". Raises FileNotFoundError; never for what files hold.
+    cannot be used has no stacks and a row of level "study". `limits` cap files and bytes. Raises FileNotFoundError;
+    never for what files hold.
     """
     path = Path(path)
     ledger = _Ledger(key, keyed_name(key, "study", study_name(path)))
     path.lstat()
     try:
         with quiet_pydicom():
-            found = _parse_files(raw_files(path), ledger)
+            found = _parse_files(raw_files(path, limits), ledger)
     except Refused as refused:
         ledger.counts = dict.fromkeys(ledger.counts, 0) | {"found": 1}
         return _refuse_study(ledger, refused, 1)
