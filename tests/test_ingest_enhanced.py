@@ -119,6 +119,13 @@ def test_a_velocity_encoded_multi_frame_is_flow_and_no_cine(how):
     assert kinds == {ImageKind.FLOW_VELOCITY}
 
 
+def test_a_tagged_multi_frame_is_no_cine():
+    ds = enhanced_maker.native(SMALL[:1], phases=5)
+    ds.SharedFunctionalGroupsSequence[0].MRModifierSequence[0].Tagging = "GRID"
+    built = build_stacks(read(maker.encode(ds)), str)
+    assert (set(built.kinds.values()), built.stacks) == ({ImageKind.OTHER}, [])
+
+
 @pytest.mark.parametrize("how", [{}, {"venc_cm_s": 0.0}, {"PhaseContrast": "NO"}])
 def test_a_multi_frame_without_velocity_encoding_stays_a_cine(how):
     assert flow_of(**how)[1] == {ImageKind.CINE}

@@ -166,3 +166,28 @@ def test_every_stack_carries_its_kind_and_how_sure_that_is():
     for stack in build([*sax(), maker.late(maker.plane(size=24, spacing=6.0))]).stacks:
         assert ImageKind(stack.facts["kind"])
         assert 0 < stack.facts["sequence_confidence"] <= 1
+
+
+@pytest.mark.parametrize("rank", ["TemporalPositionIdentifier", "InstanceNumber"])
+def test_images_acquired_one_a_beat_are_perfusion_though_their_trigger_times_say_nothing(rank):
+    files = maker.cine(WHERE, 12)
+    for number, ds in enumerate(files):
+        ds.TriggerTime, ds.AcquisitionTime = None, f"1010{0.9 * number:09.6f}"
+        if rank != "InstanceNumber":
+            ds.TemporalPositionIdentifier = number + 1
+    assert verdict(files).kind is ImageKind.OTHER
+    for number, ds in enumerate(files):  # the same, acquired within one breath-hold's seconds as a cine's frames are
+        ds.AcquisitionTime = f"1010{0.04 * number:09.6f}"
+    assert verdict(files).kind is ImageKind.CINE
+
+
+def test_perfusion_whose_trigger_times_jitter_stays_perfusion_though_its_frames_are_ranked():
+    files = maker.cine(WHERE, 12)
+    for number, ds in enumerate(files):
+        ds.TriggerTime, ds.TemporalPositionIdentifier = str(100 + 7 * (number % 3)), number + 1
+    assert verdict(files).kind is ImageKind.OTHER
+
+
+def test_a_phase_sensitive_image_is_late_enhancement_though_nothing_is_said_of_an_inversion():
+    files = [maker.late(WHERE, ScanningSequence="GR", InversionTime=None, ImageType=["ORIGINAL", "PRIMARY", "PSIR"])]
+    assert verdict(files).kind is ImageKind.LGE_PSIR

@@ -186,6 +186,35 @@ def test_frames_of_reference_that_differ_inside_a_series_mean_nothing():
     assert build(files).stacks[0].pixels.shape[:2] == (4, 6)
 
 
+def test_a_new_frame_of_reference_for_every_series_means_nothing_and_two_mean_two_positions():
+    files = sax(one_series=False)
+    for ds in files:
+        ds.FrameOfReferenceUID = f"1.9.{ds.SeriesInstanceUID}"
+    assert [stack.pixels.shape[:2] for stack in build(files).stacks] == [(4, 6)]
+    series = sorted({ds.SeriesInstanceUID for ds in files})
+    for ds in files:
+        ds.FrameOfReferenceUID = f"1.9.{series.index(ds.SeriesInstanceUID) // 2}"
+    assert [stack.pixels.shape[:2] for stack in build(files).stacks] == [(2, 6), (2, 6)]
+
+
+def test_a_cine_whose_images_are_each_a_series_is_one_cine():
+    files = sax()
+    for number, ds in enumerate(files):
+        ds.SeriesInstanceUID = f"1.2.3.4.{number}.9"
+    assert [stack.pixels.shape[:2] for stack in build(files).stacks] == [(4, 6)]
+
+
+def test_a_trigger_time_that_hardly_changes_yields_to_the_rank_of_the_frames():
+    files = sax()
+    for ds in files:
+        rank = round(float(ds.TriggerTime) / 800 * 6)
+        ds.TemporalPositionIdentifier = rank + 1
+        ds.TriggerTime = "500" if rank == 5 else "0"
+    (stack,) = build(files).stacks
+    assert stack.pixels.shape[:2] == (4, 6)
+    np.testing.assert_array_equal(stack.pixels, build(sax()).stacks[0].pixels)
+
+
 # --- time -------------------------------------------------------------------------------------------------------
 def test_the_beat_is_what_frames_cover_unless_they_stop_early():
     assert beat_ms(np.arange(10) * 80.0, 810.0) == pytest.approx(800.0)

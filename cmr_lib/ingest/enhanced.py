@@ -19,6 +19,7 @@ from cmr_lib.ingest.header import READ_ERRORS, Header
 from cmr_lib.ingest.pixels import decode, layout_of
 from cmr_lib.ingest.reading import ENHANCED_MR, Instance, checked, checked_geometry, identity_of, single_frame
 from cmr_lib.ingest.rejects import Refused
+from cmr_lib.ingest.sequences import TAGGED
 
 SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 UNPLACED = (
@@ -110,8 +111,10 @@ def _image_type(frame: _Frame) -> tuple[str, ...]:
     kind = _words(frame.find(sequence, "FrameType")) or _words(frame.loose("ImageType"))
     component = frame.find(sequence, "ComplexImageComponent") or frame.whole.get("ComplexImageComponent")
     contrast = _words(frame.find(sequence, "AcquisitionContrast") or frame.whole.get("AcquisitionContrast"))
+    tagged = bool(set(_words(frame.find("MRModifierSequence", "Tagging"))) - {"NONE"})
     flow = "FLOW_ENCODED" in contrast or _words(frame.whole.get("PhaseContrast")) == ("YES",)
-    return kind + tuple(COMPONENTS[word] for word in _words(component) if word in COMPONENTS) + ("PCA",) * flow
+    parts = tuple(COMPONENTS[word] for word in _words(component) if word in COMPONENTS)
+    return kind + parts + ("PCA",) * flow + (TAGGED,) * tagged
 
 
 def _scanning(frame: _Frame) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ PHASE_KEYS = (
 )
 TIMES = PHASE_KEYS[:2]
 RANKS = PHASE_KEYS[2:4]
+FEW = 0.5  # of another element's number of values: two repeats of every phase still are enough
 
 
 @dataclass
@@ -36,12 +37,20 @@ def number_of(instance: Instance, name: str) -> float:
 
 
 def phase_key(run: Sequence[Instance]) -> str:
-    """The first element that every instance of the run has and that takes more than one value; "" if none does."""
+    """The first element that every instance of the run has and that takes more than one value; "" if none does.
+
+    One that takes few values where a later one takes many (a trigger time of 0 but for one frame) is passed over.
+    InstanceNumber, which every image has, is the last resort and competes with none.
+    """
+    counts = dict.fromkeys(PHASE_KEYS, 0)
     for name in PHASE_KEYS:
         values = [number_of(item, name) for item in run]
-        if np.isfinite(values).all() and len(set(values)) > 1:
-            return name
-    return ""
+        counts[name] = len(set(values)) if np.isfinite(values).all() else 0
+    last = PHASE_KEYS[-1]
+    most = max(count for name, count in counts.items() if name != last)
+    if most > 1:
+        return next(name for name in PHASE_KEYS if counts[name] > 1 and counts[name] >= FEW * most)
+    return last if counts[last] > 1 else ""
 
 
 def _median(run: Sequence[Instance], name: str) -> float:
