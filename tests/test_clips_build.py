@@ -275,3 +275,19 @@ def test_the_study_to_look_at_is_read_by_a_worker_and_one_that_breaks_a_cap_is_p
     assert {stack.view for stack in first.stacks} >= {View.SAX}
     nothing = example(settings(tmp_path, data_dir=str(data), caps={"files": 1}))
     assert (nothing.stacks, nothing.counts) == ([], {})
+
+
+def test_studies_whose_folders_share_a_name_stay_apart_where_no_accession_tells_them(tmp_path):
+    nobody = {"AccessionNumber": None, "PatientID": None}
+    for patient in ("a", "b", "c"):
+        for number in range(2):
+            folder = tmp_path / "studies" / patient / "DICOM" / f"ST00000{number}"
+            folder.mkdir(parents=True)
+            files = maker.study(3, 4, **nobody, StudyInstanceUID=f"1.2.{ord(patient)}.{number}")
+            for index, ds in enumerate(files if number else files[:4]):
+                (folder / f"IM{index}").write_bytes(maker.encode(ds))
+    key = project.own_key_file(tmp_path / "keys" / "key")
+    places = {"cohort": {"studies": str(tmp_path / "studies")}, "identity": {"key_file": str(key)}}
+    counts = preprocess(settings(tmp_path, source="dicom", **places), progress=False)
+    assert counts["studies"] == {"found": 6, "accepted": 6, "rejected": 0}
+    assert pd.read_parquet(tmp_path / "out" / "studies.parquet").patient_key.nunique() == 6

@@ -215,6 +215,27 @@ def test_a_trigger_time_that_hardly_changes_yields_to_the_rank_of_the_frames():
     np.testing.assert_array_equal(stack.pixels, build(sax()).stacks[0].pixels)
 
 
+def test_a_cine_stored_dark_for_bright_is_turned_as_a_whole_so_that_a_spot_makes_no_frame_flicker():
+    plain, dark = sax(), sax(PhotometricInterpretation="MONOCHROME1")
+    for ds in (plain[3], dark[3]):
+        spot = ds.pixel_array.copy()
+        spot[0, 0] = 3000
+        ds.PixelData = spot.tobytes()
+    (stack,), (other,) = build(plain).stacks, build(dark).stacks
+    np.testing.assert_array_equal(other.pixels, stack.pixels.max() + stack.pixels.min() - stack.pixels)
+
+
+def test_a_real_time_cine_of_several_beats_gives_the_first():
+    files = maker.cine(maker.plane(size=24, spacing=6.0), 24, rr=2400.0)  # three beats of 800 ms, eight frames each
+    for ds in files:
+        ds.NominalInterval = "800"
+    built = build(files)
+    (stack,) = built.stacks
+    np.testing.assert_allclose(stack.trigger_ms[0], 100.0 * np.arange(8), atol=1e-3)
+    assert stack.facts["rr_ms"] == pytest.approx(800.0)
+    assert [code for _, code in built.dropped] == ["N_REPEAT"] * 16
+
+
 # --- time -------------------------------------------------------------------------------------------------------
 def test_the_beat_is_what_frames_cover_unless_they_stop_early():
     assert beat_ms(np.arange(10) * 80.0, 810.0) == pytest.approx(800.0)

@@ -21,7 +21,7 @@ from cmr_lib.clips.origin import ORIGIN_NAME
 from cmr_lib.clips.prepare import PreparedClip
 from cmr_lib.clips.split import keep_official, split_patients
 from cmr_lib.clips.store import write_store
-from cmr_lib.clips.work import FILES, Item, Look, Work, limits_of, name_of, places_of, unread, worker_caps
+from cmr_lib.clips.work import FILES, Item, Look, Work, distinct, limits_of, name_of, places_of, unread, worker_caps
 from cmr_lib.ingest.cluster import open_pool
 from cmr_lib.ingest.public.catalogue import find_cases
 from cmr_lib.ingest.rejects import COLUMNS, Refused
@@ -55,7 +55,9 @@ def _find(settings: params.Preprocess, folder: Path, key: bytes) -> list[Item]:
     """The studies to read, in the order of their keyed names."""
     public = settings.source in params.PUBLIC_SOURCES
     items: list[Item] = (
-        [*find_cases(settings.source, folder)] if public else [*find_studies(folder, limits_of(settings.caps))]
+        [*find_cases(settings.source, folder)]
+        if public
+        else distinct(find_studies(folder, limits_of(settings.caps)), folder)
     )
     if not items:
         raise ValueError(

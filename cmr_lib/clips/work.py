@@ -1,6 +1,7 @@
 """One study's work, as a worker of the pool does it: read, crop, judge, and keep what was done."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from cmr_lib.clips.cohort import StudyResult
 from cmr_lib.clips.prepare import clips_of
 from cmr_lib.clips.quality import quality_of
 from cmr_lib.clips.resume import Kept
-from cmr_lib.ingest.files import LIMITS, Limits
+from cmr_lib.ingest.files import LIMITS, Limits, safe_name
 from cmr_lib.ingest.header import READ_ERRORS
 from cmr_lib.ingest.person import age_band
 from cmr_lib.ingest.public.catalogue import read_case
@@ -19,17 +20,38 @@ from cmr_lib.ingest.studies import StudyRead, read_study, study_name
 from cmr_lib.ingest.workers import Caps
 
 FILES = ("found", "accepted", "rejected", "ignored")
-Item = Path | Case  # a study as a hospital stores it, or a case of a public set
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """A study whose folder is called as another's is (ST000000): named by more of its path. Restricted."""
+
+    path: Path
+    name: str
+
+
+Item = Path | Renamed | Case  # a study as a hospital stores it, or a case of a public set
+
+
+def distinct(paths: Sequence[Path], root: Path) -> list[Path | Renamed]:
+    """The same studies; those that share a name are named by their path below `root`."""
+    times = Counter(study_name(path) for path in paths)
+    return [
+        path if times[study_name(path)] == 1 else Renamed(path, safe_name(path.relative_to(root).as_posix()))
+        for path in paths
+    ]
 
 
 def name_of(item: Item) -> str:
     """The item's name on disk. Restricted where it is a hospital's."""
-    return item.name if isinstance(item, Case) else study_name(item)
+    return study_name(item) if isinstance(item, Path) else item.name
 
 
 def places_of(item: Item) -> list[Path]:
     """The files and folders whose content decides the item's."""
-    return item.folders if isinstance(item, Case) else [item]
+    if isinstance(item, Case):
+        return item.folders
+    return [item.path if isinstance(item, Renamed) else item]
 
 
 def limits_of(caps: params.Caps) -> Limits:
@@ -45,7 +67,9 @@ def worker_caps(caps: params.Caps) -> Caps:
 
 def read_item(item: Item, key: bytes, limits: Limits = LIMITS) -> StudyRead:
     """The item's stacks, rejects, counts and facts; labels too where it is a case of a public set."""
-    return read_case(item, key, limits) if isinstance(item, Case) else read_study(item, key, limits)
+    if isinstance(item, Case):
+        return read_case(item, key, limits)
+    return read_study(places_of(item)[0], key, limits, name_of(item))
 
 
 def _result(study: StudyRead, key: bytes, shape: params.ClipShape) -> StudyResult:

@@ -61,12 +61,17 @@ class Instance:
         """Unit vector through the image: row direction × column direction."""
         return np.cross(self.row_direction, self.col_direction)
 
-    def pixels(self) -> Float32[np.ndarray, "rows cols"]:
-        """Modality values (rescale slope and intercept applied), bright = high also for MONOCHROME1."""
+    def values(self) -> Float32[np.ndarray, "rows cols"]:
+        """Modality values: rescale slope and intercept applied."""
         values = self.raw.astype(np.float32)
         if self.slope != 1 or self.intercept != 0:
             values = values * np.float32(self.slope) + np.float32(self.intercept)
-        return values.max() + values.min() - values if self.inverted else values
+        return values
+
+    def pixels(self) -> Float32[np.ndarray, "rows cols"]:
+        """Modality values of this image alone, bright = high also for MONOCHROME1."""
+        values = self.values()
+        return turned(values) if self.inverted else values
 
 
 OPTIONAL_NUMBERS = (
@@ -74,6 +79,11 @@ OPTIONAL_NUMBERS = (
     "FrameTime", "InstanceNumber", "AcquisitionNumber", "NominalInterval", "HeartRate", "CardiacNumberOfImages",
     "EchoTime", "InversionTime", "MagneticFieldStrength", "SliceThickness",
 )  # fmt: skip
+
+
+def turned(values: Float32[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+    """Bright for dark, over the same range; for all frames of a stack at once, or a spot would make them flicker."""
+    return values.max() + values.min() - values
 
 
 # --- checks -----------------------------------------------------------------------------------------------------

@@ -42,6 +42,7 @@ def _grid(instance: Instance, *, shared: bool, flow: bool) -> tuple:
         instance.raw.shape,
         tuple(round(side, 3) for side in instance.spacing_mm),
         is_inversion(instance),
+        instance.inverted,
         contrast(instance),
         flow,
     )

@@ -172,8 +172,17 @@ def _without_doubles(found: list[File], ledger: _Ledger) -> list[File]:
     return kept
 
 
+def _strangers(instances: Sequence[Instance]) -> bool:
+    """Whether images say that they are of several studies, and no two studies share a frame of reference."""
+    frames: dict[str, set[str]] = {}
+    for item in instances:
+        frames.setdefault(item.study_uid, set()).add(item.frame_of_reference)
+    known = [found for found in frames.values() if "" not in found]
+    return len(known) == len(frames) > 1 and sum(map(len, known)) == len(set().union(*known))
+
+
 def _identity(instances: Sequence[Instance]) -> tuple[str, str]:
-    """Patient and accession of a study. Raises Refused if it holds no image, or two of either."""
+    """Patient and accession of a study. Raises Refused if it holds no image, two of either, or several studies."""
     if not instances:
         raise Refused("E_NO_IMAGES")
     patients, accessions = set(), set()
@@ -185,6 +194,8 @@ def _identity(instances: Sequence[Instance]) -> tuple[str, str]:
         raise Refused("E_IDENTITY_CONFLICT", "PatientID")
     if len(accessions) > 1:
         raise Refused("E_SEVERAL_STUDIES", "AccessionNumber")
+    if not accessions and _strangers(instances):
+        raise Refused("E_SEVERAL_STUDIES", "StudyInstanceUID")
     return next(iter(patients), ""), next(iter(accessions), "")
 
 
@@ -228,15 +239,16 @@ def study_name(path: Path) -> str:
     return safe_name(path.stem if path.suffix.lower() == ".zip" else path.name)
 
 
-def read_study(path: Path | str, key: bytes, limits: Limits = LIMITS) -> StudyRead:
+def read_study(path: Path | str, key: bytes, limits: Limits = LIMITS, name: str = "") -> StudyRead:
     """Everything usable in one study (a .zip or a folder), and a row for everything else.
 
     The study is named by its AccessionNumber, or by the name of its folder or .zip where that is empty. A study that
-    cannot be used has no stacks and a row of level "study". `limits` cap files and bytes. Raises FileNotFoundError;
-    never for what files hold.
+    cannot be used has no stacks and a row of level "study". `limits` cap files and bytes; `name` is used for the
+    folder's where other studies have the same one. Raises FileNotFoundError; never for what files hold.
     """
     path = Path(path)
-    ledger = _Ledger(key, keyed_name(key, "study", study_name(path)))
+    name = name or study_name(path)
+    ledger = _Ledger(key, keyed_name(key, "study", name))
     path.lstat()
     try:
         with quiet_pydicom():
@@ -248,7 +260,7 @@ def read_study(path: Path | str, key: bytes, limits: Limits = LIMITS) -> StudyRe
         patient, accession = _identity([image for _, images in found for image in images])
     except Refused as refused:
         return _refuse_study(ledger, refused, len(found))
-    accession = accession or study_name(path)
+    accession = accession or name
     _rename(ledger, keyed_name(key, "study", accession))
     built = _stack_up(_without_doubles(found, ledger), ledger)
     if not built.stacks:
