@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.log_line import say
 from cmr_lib import project
 from cmr_lib.clips.prepare import PreparedClip
 from cmr_lib.clips.store import ClipStore, write_store
@@ -88,6 +89,7 @@ def main() -> None:
     found = measure(args.studies, args.reads, args.rounds)
     for name, value in found.items():
         print(f"{name}: {value:,.1f}")
+    say(f"{name} {value:,.1f}" for name, value in found.items())
     if args.out:
         project.write_json(args.out, found | {"studies": args.studies, "reads": args.reads, "rounds": args.rounds})
 

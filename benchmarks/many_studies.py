@@ -15,9 +15,12 @@ from typing import Any
 
 import psutil
 
+from benchmarks.log_line import say
 from benchmarks.reading import phantom_studies
 from cmr_lib import params, project
 from cmr_lib.clips.build import read_all
+from cmr_lib.clips.resume import Kept
+from cmr_lib.clips.work import Work
 from cmr_lib.ingest.files import walk
 
 POLL_S = 0.2
@@ -56,12 +59,13 @@ class Watch(threading.Thread):
             self.seen.append((size, files))
 
 
-def measure(places: list[Path], workers: int) -> dict[str, float]:
+def measure(places: list[Path], workers: int, kept: Path) -> dict[str, float]:
     """Seconds for all studies; largest memory (MiB) and open files of the second tenth of the run and of its last."""
     watch = Watch()
     watch.start()
+    key = project.PUBLIC_DEMO_KEY
     start, read = time.perf_counter(), 0
-    for study in read_all(places, project.PUBLIC_DEMO_KEY, SHAPE, workers, progress=False):
+    for study in read_all(places, Work(key, SHAPE, Kept(kept, key, "benchmark")), workers, progress=False):
         read += bool(study.clips)
     seconds = time.perf_counter() - start
     watch.over.set()
@@ -92,10 +96,22 @@ def main(words: list[str] | None = None) -> None:
         for count in chosen.studies:
             folder = Path(scratch) / f"of {count}"
             folder.mkdir()
-            result.append(measure(copies(source, folder, count), chosen.workers))
+            result.append(measure(copies(source, folder, count), chosen.workers, Path(scratch) / f"kept of {count}"))
     if chosen.out:
         project.write_json(chosen.out, result)
     print(json.dumps(project.rounded(result), indent=1))
+    first, last = result[0], result[-1]
+    more, longer = last["studies"] / first["studies"], last["seconds"] / first["seconds"]
+    say(
+        [
+            f"{more:.1f} times the studies in {longer:.1f} times the time",
+            *(
+                f"{row['studies']} tiny studies {row['seconds']:.1f} s, memory {row['early_mib']:.0f} MiB early and "
+                f"{row['late_mib']:.0f} late, open files {row['early_files']} and {row['late_files']}"
+                for row in result
+            ),
+        ]
+    )
 
 
 if __name__ == "__main__":

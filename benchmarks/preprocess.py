@@ -16,6 +16,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.log_line import say
 from cmr_lib import params, project
 from cmr_lib.clips import build
 from cmr_lib.simulate import cohort
@@ -90,6 +91,20 @@ def main() -> None:
         print(", ".join(f"{name} {value:,.1f}" for name, value in row.items()))
     if args.out:
         project.write_json(args.out, {"workers": args.workers, "runs": rows})
+    first, last = rows[0], rows[-1]
+    grown = (
+        f"{last['studies'] / first['studies']:.1f} times the studies in {last['seconds'] / first['seconds']:.1f} times"
+    )
+    say(
+        [
+            f"{grown} the time",
+            *(
+                f"{row['studies']} studies {row['seconds']:.0f} s, peak {row['peak_mib']:.0f} MiB, "
+                f"{row['open_files']} open files, a second run {row['second_run_seconds']:.1f} s"
+                for row in rows
+            ),
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
 
+from benchmarks.log_line import say
 from cmr_lib import params, project
 from cmr_lib.clips.prepare import PreparedClip
 from cmr_lib.clips.store import ClipStore, write_store
@@ -139,6 +141,17 @@ def measure_clips(folder: Path, rounds: int, count: int = 200) -> dict[str, obje
     return {"clips": count, "against_npz": ratios(times, 1), "against_uncompressed_npz": ratios(times, 2)}
 
 
+def _in_words(name: str, found: dict[str, Any]) -> str:
+    """One result as a clause: medians, with the smallest and the largest round."""
+    against = {
+        key.removeprefix("against_").replace("_", " "): value for key, value in found.items() if "against" in key
+    }
+    speeds = ", ".join(
+        f"{value['median']:.2f} ({value['min']:.2f} to {value['max']:.2f}) × {key}" for key, value in against.items()
+    )
+    return f"{name} {speeds}" + (f", {found['ms_an_image']:.2f} ms an image" if "ms_an_image" in found else "")
+
+
 def main(words: list[str] | None = None) -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
@@ -157,6 +170,7 @@ def main(words: list[str] | None = None) -> None:
     if chosen.out:
         project.write_json(chosen.out, result)
     print(json.dumps(project.rounded(result), indent=1))
+    say(_in_words(name, found) for name, found in result.items())
 
 
 if __name__ == "__main__":

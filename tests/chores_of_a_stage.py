@@ -6,7 +6,7 @@ import time
 from cmr_lib.clips.cohort import StudyResult
 
 
-def slow_or_good(path, key, shape):
+def slow_or_good(path, key, shape, limits):
     if "slow" in path.name:
         time.sleep(600)
     if "crash" in path.name:

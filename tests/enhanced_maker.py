@@ -15,10 +15,11 @@ def item(**values):
     return [ds]
 
 
-def native(planes, phases=6, rr=800.0, inversion_ms=None, pixels=None, scaled=False, **changes):
+def native(planes, phases=6, rr=800.0, inversion_ms=None, pixels=None, scaled=False, venc_cm_s=None, **changes):
     """A native enhanced object: phases outermost, as some scanners send them; shared orientation and spacing.
 
-    `pixels` (frames, rows, cols) replaces the heart; `scaled` gives frame n the slope n + 1 and the intercept -n.
+    `pixels` (frames, rows, cols) replaces the heart; `scaled` gives frame n the slope n + 1 and the intercept -n;
+    `venc_cm_s` encodes velocity through the plane (C.8.13.5.14), of which this is the magnitude.
     """
     first = planes[0]
     order = [(plane, phase) for phase in range(phases) for plane in planes]
@@ -38,6 +39,12 @@ def native(planes, phases=6, rr=800.0, inversion_ms=None, pixels=None, scaled=Fa
     if inversion_ms:
         inverted = {"InversionRecovery": "YES", "InversionTimes": [inversion_ms, inversion_ms]}
     shared.MRModifierSequence = item(**inverted)
+    if venc_cm_s is not None:
+        shared.MRVelocityEncodingSequence = item(
+            VelocityEncodingDirection=[0.0, 0.0, 1.0],
+            VelocityEncodingMinimumValue=-venc_cm_s,
+            VelocityEncodingMaximumValue=venc_cm_s,
+        )
     ds.SharedFunctionalGroupsSequence = [shared]
     ds.PerFrameFunctionalGroupsSequence = []
     for number, (plane, phase) in enumerate(order):

@@ -9,7 +9,7 @@ import numpy as np
 GAP, SPACING, SIZE, SLICES, PHASES = 12.0, 4.0, 40, 6, 6
 LEVELS = {200: 1, 70: 2, 190: 3}  # grey value of dicom_maker.heart → M&Ms' label
 CSV_NAME = "211230_M&Ms_Dataset_information_diagnosis_opendataset.csv"
-CSV_HEAD = "External code,VendorName,Vendor,Centre,ED,ES,Age,Pathology,Sex,Height,Weight"
+CSV_HEAD = ",External code,VendorName,Vendor,Centre,ED,ES,Age,Pathology,Sex,Height,Weight"
 
 
 def offsets(slices=SLICES):
@@ -47,14 +47,14 @@ def write_mnms(root, people=(("A0S9V9", "Training/Labeled", "HCM", "A"),), ed=0,
     """OpenDataset with these (code, folder, pathology, vendor letter); returns its folder."""
     base, rows = root / "OpenDataset", [CSV_HEAD]
     data, affine = volume()
-    for code, folder, pathology, letter in people:
+    for number, (code, folder, pathology, letter) in enumerate(people):
         drawn = np.zeros_like(data, dtype=np.uint8)
         if "Unlabeled" not in folder:
             for frame in (ed, es):
                 drawn[..., frame] = mask_of(data[..., frame])
         write_nifti(base / folder / code / f"{code}_sa.nii.gz", data, affine)
         write_nifti(base / folder / code / f"{code}_sa_gt.nii.gz", drawn, affine)
-        rows.append(f"{code},Maker,{letter},1,{ed},{es},54,{pathology},F,164.0,70.0")
+        rows.append(f"{number},{code},Maker,{letter},1,{ed},{es},54,{pathology},F,164.0,70.0")
     (base / CSV_NAME).write_text("\n".join(rows) + "\n")
     return base
 

@@ -2,16 +2,20 @@
 
 import hashlib
 import io
+import shutil
+import zipfile
 
 import dicom_maker as maker
 import pandas as pd
 import pytest
 
 from cmr_lib import params, project
-from cmr_lib.clips.build import check_conservation, preprocess
+from cmr_lib.clips import work
+from cmr_lib.clips.build import check_conservation, example, preprocess
 from cmr_lib.clips.cohort import LABELS
 from cmr_lib.clips.store import ClipStore
 from cmr_lib.labels import FINDINGS
+from cmr_lib.types import View
 
 REPORT = "FINDINGS: LVEF 38 %, LVEDV 210 mL.\nIMPRESSION: 1. Dilated cardiomyopathy."
 
@@ -29,6 +33,10 @@ def settings(tmp_path, **changes):
         "identity": {"key_file": None},
         "split": {"train": 0.5, "validation": 0.25, "test": 0.25},
         "clip": {"size_px": 32, "spacing_mm": 4.0, "phases": 6},
+        "caps": {
+            "seconds": 60.0, "memory_mib": 2048, "files": 1000, "file_mib": 16, "study_mib": 64,
+            "ratio": 200, "depth": 4, "worker_studies": 100,
+        },
         "workers": 1,
     }  # fmt: skip
     return params.check("preprocess", params.merge(values, changes))
@@ -240,3 +248,46 @@ def test_parquet_and_csv_are_stable_bytes(tmp_path, hospital):
     assert io.BytesIO((tmp_path / "out" / "rejects.csv").read_bytes()).readline() == (
         b"level,code,action,study_key,series_key,file_key,tag,stage\n"
     )
+
+
+# --- caps -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("cap", "code"), [({"files": 20}, "E_ARCHIVE"), ({"seconds": 0.001}, "E_TIMEOUT")])
+def test_a_study_beyond_a_cap_of_the_parameters_is_refused_by_its_code(tmp_path, hospital, cap, code):
+    with pytest.raises(ValueError, match=rf"None of 4 studies can be used \({code} × 4\)"):
+        preprocess(settings(tmp_path, data_dir=str(hospital), caps=cap), progress=False)
+    assert codes(tmp_path / "out")["study", code] == 4
+
+
+def test_the_study_to_look_at_is_read_by_a_worker_and_one_that_breaks_a_cap_is_passed_over(
+    tmp_path, hospital, monkeypatch
+):
+    data = tmp_path / "data"
+    shutil.copytree(hospital, data)
+    names = sorted(
+        ("A1", "A2", "A3", "A4"), key=lambda name: project.keyed_name(project.PUBLIC_DEMO_KEY, "study", name)
+    )
+    with zipfile.ZipFile(data / "studies" / f"{names[0]}.zip", "a") as archive:
+        most = len(archive.namelist())
+        archive.writestr("S/one more", b"x")
+    monkeypatch.setattr(work, "read_study", lambda *_: pytest.fail("read outside the workers"))
+    first = example(settings(tmp_path, data_dir=str(data), caps={"files": most}))
+    assert first.study_key == project.keyed_name(project.PUBLIC_DEMO_KEY, "study", names[1])
+    assert {stack.view for stack in first.stacks} >= {View.SAX}
+    nothing = example(settings(tmp_path, data_dir=str(data), caps={"files": 1}))
+    assert (nothing.stacks, nothing.counts) == ([], {})
+
+
+def test_studies_whose_folders_share_a_name_stay_apart_where_no_accession_tells_them(tmp_path):
+    nobody = {"AccessionNumber": None, "PatientID": None}
+    for patient in ("a", "b", "c"):
+        for number in range(2):
+            folder = tmp_path / "studies" / patient / "DICOM" / f"ST00000{number}"
+            folder.mkdir(parents=True)
+            files = maker.study(3, 4, **nobody, StudyInstanceUID=f"1.2.{ord(patient)}.{number}")
+            for index, ds in enumerate(files if number else files[:4]):
+                (folder / f"IM{index}").write_bytes(maker.encode(ds))
+    key = project.own_key_file(tmp_path / "keys" / "key")
+    places = {"cohort": {"studies": str(tmp_path / "studies")}, "identity": {"key_file": str(key)}}
+    counts = preprocess(settings(tmp_path, source="dicom", **places), progress=False)
+    assert counts["studies"] == {"found": 6, "accepted": 6, "rejected": 0}
+    assert pd.read_parquet(tmp_path / "out" / "studies.parquet").patient_key.nunique() == 6

@@ -4,8 +4,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
-from tools import workspace
+from tools import own_data, workspace
 
 PIPELINE = """
 vars:
@@ -106,11 +107,12 @@ def clinic(root, tmp_path):
     (studies / "a" / "im1").write_text("image")
     key.write_text("0" * 64)
     key.chmod(0o600)
-    local = root / workspace.LOCAL_PARAMETERS
+    local = root / own_data.local_file("clinic")
     local.parent.mkdir(parents=True)
     local.write_text(LOCAL.format(studies=studies, key=key))
+    (local.parent / "preprocess.yaml").write_text("source: dicom\n")
     with (root / ".gitignore").open("a") as file:
-        file.write("/params/clinic/local.yaml\n")
+        file.write("/params/*/local.yaml\n")
     return root, studies, key
 
 
@@ -121,25 +123,95 @@ def test_clinics_copy_shares_no_cache_and_tells_dvc_no_name(clinic):
     assert str(root / ".dvc" / "cache") not in local
     assert f"site_cache_dir = {copy}/.dvc/site" in local
     assert copy.stat().st_mode & 0o077 == 0
-    assert (copy / workspace.LOCAL_PARAMETERS).is_file()
+    assert (copy / own_data.local_file("clinic")).is_file()
     assert studies.name not in (copy / "profile.yaml").read_text()
 
 
 def test_clinics_fingerprint_changes_with_files_and_key_only(clinic):
     root, studies, key = clinic
-    first = workspace.fingerprint(root)
-    assert first == workspace.fingerprint(root)
+    first = own_data.fingerprint(root, "clinic")
+    assert first == own_data.fingerprint(root, "clinic")
     (studies / "a" / "im2").write_text("image")
-    second = workspace.fingerprint(root)
+    second = own_data.fingerprint(root, "clinic")
     key.write_text("1" * 64)
-    assert len({first, second, workspace.fingerprint(root)}) == 3
+    assert len({first, second, own_data.fingerprint(root, "clinic")}) == 3
     assert len(first) == 16
 
 
-def test_clinic_without_its_file_is_a_sentence(root, capsys, monkeypatch):
-    monkeypatch.setattr(workspace.project, "find_root", lambda _: root)
-    assert workspace.main(["clinic"]) == 2
-    assert "copy params/clinic/local.example.yaml" in capsys.readouterr().err
+def said_by(root, profile, capsys, monkeypatch):
+    """What the command prints where it cannot begin; nothing was copied."""
+    monkeypatch.setattr(workspace.project, "find_root", lambda *_: root)
+    assert workspace.main([profile]) == 2
+    assert not (root / ".ws").exists()
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    return said
+
+
+def test_clinic_without_its_file_is_a_sentence(clinic, capsys, monkeypatch):
+    root = clinic[0]
+    (root / "params/clinic/local.yaml").unlink()
+    said = said_by(root, "clinic", capsys, monkeypatch)
+    assert "params/clinic/local.yaml not found" in said
+    assert "Copy params/clinic/local.example.yaml there" in said
+
+
+@pytest.mark.parametrize(
+    ("studies", "key", "sentence"),
+    [
+        ("null", "{key}", "cohort.studies is empty"),
+        ("studies", "{key}", "cohort.studies is a relative path"),
+        ("{studies}/gone", "{key}", "cohort.studies: nothing is there"),
+        ("{root}/cmr_lib", "{key}", "cohort.studies lies inside the repository"),
+        ("{studies}", "null", "identity.key_file is empty"),
+        ("{studies}", "{root}/key", "lies in the repository"),
+    ],
+)
+def test_what_local_yaml_lacks_is_a_sentence_without_a_path(clinic, capsys, monkeypatch, studies, key, sentence):
+    root, folder, file = clinic
+    names = {"root": root, "studies": folder, "key": file}
+    (root / "key").write_text("0" * 64)
+    text = LOCAL.format(studies=studies.format(**names), key=key.format(**names))
+    (root / "params/clinic/local.yaml").write_text(text)
+    said = said_by(root, "clinic", capsys, monkeypatch)
+    assert sentence in said
+    assert str(folder) not in said
+
+
+def test_a_clinics_missing_key_is_made_for_its_owner_alone_and_said(clinic, capsys):
+    root, _, key = clinic
+    key.unlink()
+    first = own_data.fingerprint(root, "clinic")
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert "Making a naming key" in capsys.readouterr().err
+    assert own_data.fingerprint(root, "clinic") == first
+
+
+def test_a_pipeline_on_own_data_has_no_hospital_and_follows_the_fingerprint():
+    plan = YAML(typ="safe", pure=True)
+    root = Path(__file__).resolve().parents[1]
+    before = plan.load((root / "dvc.yaml").read_text())["stages"]
+    text = own_data.without_hospital((root / "dvc.yaml").read_text())
+    after = plan.load(text)["stages"]
+    assert list(after) == [name for name in before if name != "simulate"]
+    assert "data/${profile}/" not in text.replace("-s data_dir=data/${profile}", "")
+    for name, stage in after.items():
+        assert {"profile.yaml": ["input"]} in stage["params"]
+        assert [after[name][key] for key in ("cmd", "outs", "metrics")] == [
+            before[name][key] for key in ("cmd", "outs", "metrics")
+        ]
+        assert set(stage["deps"]) <= set(before[name]["deps"])
+
+
+def test_a_public_set_named_in_the_parameters_needs_no_hospital_and_shares_the_cache(root, tmp_path):
+    (tmp_path / "acdc").mkdir()
+    place = root / "params" / "smoke" / "preprocess.yaml"
+    place.parent.mkdir(parents=True)
+    place.write_text(f"source: acdc\ncohort: {{studies: {tmp_path / 'acdc'}}}\n")
+    copy = workspace.refresh(root, "smoke")
+    assert (copy / "profile.yaml").read_text().startswith("profile: smoke\ninput: ")
+    assert "input: none" not in (copy / "profile.yaml").read_text()
+    assert f"dir = {root}/.dvc/cache" in (copy / ".dvc" / "config.local").read_text()
 
 
 @pytest.mark.pipeline
@@ -154,9 +226,3 @@ def test_reproducing_a_profile_leaves_the_root_untouched(root, monkeypatch):
     written = lock.stat().st_mtime_ns
     assert workspace.main(["smoke", "make"]) == 0
     assert lock.stat().st_mtime_ns == written, "a second run has nothing to do"
-
-
-def test_profile_that_does_not_run_yet_says_so_and_what_to_use(root, capsys, monkeypatch):
-    monkeypatch.setattr(workspace.project, "find_root", lambda *_: root)
-    assert workspace.main(["paper"]) == 2
-    assert "make embed" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from cmr_lib.ingest.header import quiet_pydicom
 from cmr_lib.ingest.rejects import Refused, tally
 from cmr_lib.ingest.stacks import build_stacks
 from cmr_lib.ingest.studies import read_study
-from cmr_lib.types import Sequence, View
+from cmr_lib.types import ImageKind, Sequence, View
 
 KEY = b"a key for tests, 32 bytes or more"
 OFFSETS = (-36, -12, 12, 36)
@@ -96,6 +96,39 @@ def test_late_enhancement_is_told_by_the_inversion_of_its_modifier():
     (stack,) = build_stacks(images, str).stacks
     assert stack.sequence is Sequence.LGE
     assert stack.pixels.shape == (2, 1, 16, 16)
+
+
+def flow_of(**how):
+    """What becomes of a multi-frame cine of one plane: kinds of its frames, and its stacks."""
+    ds = enhanced_maker.native(SMALL[:1], phases=5, **{name: value for name, value in how.items() if name != "group"})
+    for name, value in how.get("group", {}).items():
+        setattr(ds.SharedFunctionalGroupsSequence[0].MRImageFrameTypeSequence[0], name, value)
+    images = read(maker.encode(ds))
+    built = build_stacks(images, str)
+    return images, set(built.kinds.values()), built.stacks
+
+
+@pytest.mark.parametrize(
+    "how", [{"venc_cm_s": 150.0}, {"group": {"AcquisitionContrast": "FLOW_ENCODED"}}, {"PhaseContrast": "YES"}]
+)
+def test_a_velocity_encoded_multi_frame_is_flow_and_no_cine(how):
+    images, kinds, stacks = flow_of(**how)
+    assert (kinds, stacks) == ({ImageKind.FLOW_MAGNITUDE}, [])
+    assert {image.numbers.get("VelocityEncodingMaximumValue") for image in images} == {how.get("venc_cm_s")}
+    _, kinds, _ = flow_of(**how | {"group": {**how.get("group", {}), "ComplexImageComponent": "PHASE"}})
+    assert kinds == {ImageKind.FLOW_VELOCITY}
+
+
+def test_a_tagged_multi_frame_is_no_cine():
+    ds = enhanced_maker.native(SMALL[:1], phases=5)
+    ds.SharedFunctionalGroupsSequence[0].MRModifierSequence[0].Tagging = "GRID"
+    built = build_stacks(read(maker.encode(ds)), str)
+    assert (set(built.kinds.values()), built.stacks) == ({ImageKind.OTHER}, [])
+
+
+@pytest.mark.parametrize("how", [{}, {"venc_cm_s": 0.0}, {"PhaseContrast": "NO"}])
+def test_a_multi_frame_without_velocity_encoding_stays_a_cine(how):
+    assert flow_of(**how)[1] == {ImageKind.CINE}
 
 
 @pytest.mark.parametrize("code", ["SIEMENS", "PHILIPS"])

@@ -1,12 +1,15 @@
 """One DICOM file: right pixels from good ones, the right code for bad ones."""
 
 import contextlib
+import io
 import time
+from types import SimpleNamespace
 
 import dicom_maker as maker
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
     ExplicitVRBigEndian,
     ImplicitVRLittleEndian,
@@ -15,6 +18,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from cmr_lib.ingest import pixels
 from cmr_lib.ingest.enhanced import parse_all
 from cmr_lib.ingest.header import quiet_pydicom
 from cmr_lib.ingest.rejects import CODES, Refused
@@ -226,3 +230,14 @@ def test_random_damage_never_raises_anything_but_a_verdict():
             bad[place] = random.integers(256)
         with contextlib.suppress(Refused):
             read(bytes(bad))
+
+
+def test_a_compression_that_nothing_installed_unpacks_has_a_code_that_says_what_to_install(tmp_path, monkeypatch):
+    ds = dcmread(io.BytesIO(maker.encode(maker.cine(maker.plane(size=16), 1)[0])))
+    ds.compress(RLELossless, generate_instance_uid=False)
+    buffer = io.BytesIO()
+    dcmwrite(buffer, ds)
+    missing = SimpleNamespace(is_available=False)
+    monkeypatch.setattr(pixels, "get_decoder", lambda _: missing)
+    assert code_of(buffer.getvalue()) == "E_NO_DECODER"
+    assert "python-gdcm" in CODES["E_NO_DECODER"]

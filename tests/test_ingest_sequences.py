@@ -3,11 +3,13 @@
 import dicom_maker as maker
 import numpy as np
 import pytest
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from test_ingest_stacks import build, sax
 
 from cmr_lib.ingest.header import quiet_pydicom
 from cmr_lib.ingest.reading import parse
 from cmr_lib.ingest.sequences import verdict_of
+from cmr_lib.ingest.stacks import build_stacks
 from cmr_lib.types import ImageKind, Sequence
 
 WHERE = maker.plane(size=16)
@@ -76,6 +78,39 @@ def test_a_phase_image_alone_is_a_map_told_by_its_milliseconds(value, kind):
     assert (found.kind, found.code) == (kind, "N_OTHER_SEQUENCE")
 
 
+def private(creator, group, element, vr, value):
+    """A cine whose maker wrote one private element, in the second block of its group."""
+    files = maker.cine(WHERE, 5)
+    for ds in files:
+        ds.private_block(group, "SOMEBODY ELSE", create=True).add_new(element, "LO", "9999")
+        ds.private_block(group, creator, create=True).add_new(element, vr, value)
+    return files
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+@pytest.mark.parametrize(
+    ("element", "flow"),
+    [
+        (("GEMS_ACQU_01", 0x0019, 0xCC, "SS", 1500), True),
+        (("GEMS_ACQU_01", 0x0019, 0xCC, "SS", 0), False),
+        (("Philips Imaging DD 001", 0x2001, 0x1A, "FL", [0.0, 0.0, -150.0]), True),
+        (("Philips Imaging DD 001", 0x2001, 0x1A, "FL", [0.0, 0.0, 0.0]), False),
+        (("ANOTHER MAKER", 0x2001, 0x1A, "FL", [0.0, 0.0, 150.0]), False),
+    ],
+)
+def test_flow_is_told_by_the_makers_own_element_and_by_no_other(element, flow, syntax):
+    with quiet_pydicom():
+        images = [parse(maker.encode(ds, syntax)) for ds in private(*element)]
+    kinds = set(build_stacks(images, str).kinds.values())
+    assert kinds == {ImageKind.FLOW_MAGNITUDE if flow else ImageKind.CINE}
+
+
+@pytest.mark.parametrize(("name", "flow"), [("*fl2d1_v150in", True), ("tfi2d1_12", False), ("*tfi2d1r12", False)])
+def test_siemens_codes_of_the_pulse_sequence_tell_flow(name, flow):
+    built = build(maker.cine(WHERE, 5, SequenceName=name))
+    assert set(built.kinds.values()) == {ImageKind.FLOW_MAGNITUDE if flow else ImageKind.CINE}
+
+
 def test_a_map_in_the_plane_of_a_cine_does_not_make_it_flow():
     lone = still(np.full((16, 16), 1050, np.uint16), ImageType=VELOCITY, TriggerTime="0")
     built = build([*maker.cine(WHERE, 6), lone])
@@ -131,3 +166,28 @@ def test_every_stack_carries_its_kind_and_how_sure_that_is():
     for stack in build([*sax(), maker.late(maker.plane(size=24, spacing=6.0))]).stacks:
         assert ImageKind(stack.facts["kind"])
         assert 0 < stack.facts["sequence_confidence"] <= 1
+
+
+@pytest.mark.parametrize("rank", ["TemporalPositionIdentifier", "InstanceNumber"])
+def test_images_acquired_one_a_beat_are_perfusion_though_their_trigger_times_say_nothing(rank):
+    files = maker.cine(WHERE, 12)
+    for number, ds in enumerate(files):
+        ds.TriggerTime, ds.AcquisitionTime = None, f"1010{0.9 * number:09.6f}"
+        if rank != "InstanceNumber":
+            ds.TemporalPositionIdentifier = number + 1
+    assert verdict(files).kind is ImageKind.OTHER
+    for number, ds in enumerate(files):  # the same, acquired within one breath-hold's seconds as a cine's frames are
+        ds.AcquisitionTime = f"1010{0.04 * number:09.6f}"
+    assert verdict(files).kind is ImageKind.CINE
+
+
+def test_perfusion_whose_trigger_times_jitter_stays_perfusion_though_its_frames_are_ranked():
+    files = maker.cine(WHERE, 12)
+    for number, ds in enumerate(files):
+        ds.TriggerTime, ds.TemporalPositionIdentifier = str(100 + 7 * (number % 3)), number + 1
+    assert verdict(files).kind is ImageKind.OTHER
+
+
+def test_a_phase_sensitive_image_is_late_enhancement_though_nothing_is_said_of_an_inversion():
+    files = [maker.late(WHERE, ScanningSequence="GR", InversionTime=None, ImageType=["ORIGINAL", "PRIMARY", "PSIR"])]
+    assert verdict(files).kind is ImageKind.LGE_PSIR

@@ -186,6 +186,56 @@ def test_frames_of_reference_that_differ_inside_a_series_mean_nothing():
     assert build(files).stacks[0].pixels.shape[:2] == (4, 6)
 
 
+def test_a_new_frame_of_reference_for_every_series_means_nothing_and_two_mean_two_positions():
+    files = sax(one_series=False)
+    for ds in files:
+        ds.FrameOfReferenceUID = f"1.9.{ds.SeriesInstanceUID}"
+    assert [stack.pixels.shape[:2] for stack in build(files).stacks] == [(4, 6)]
+    series = sorted({ds.SeriesInstanceUID for ds in files})
+    for ds in files:
+        ds.FrameOfReferenceUID = f"1.9.{series.index(ds.SeriesInstanceUID) // 2}"
+    assert [stack.pixels.shape[:2] for stack in build(files).stacks] == [(2, 6), (2, 6)]
+
+
+def test_a_cine_whose_images_are_each_a_series_is_one_cine():
+    files = sax()
+    for number, ds in enumerate(files):
+        ds.SeriesInstanceUID = f"1.2.3.4.{number}.9"
+    assert [stack.pixels.shape[:2] for stack in build(files).stacks] == [(4, 6)]
+
+
+def test_a_trigger_time_that_hardly_changes_yields_to_the_rank_of_the_frames():
+    files = sax()
+    for ds in files:
+        rank = round(float(ds.TriggerTime) / 800 * 6)
+        ds.TemporalPositionIdentifier = rank + 1
+        ds.TriggerTime = "500" if rank == 5 else "0"
+    (stack,) = build(files).stacks
+    assert stack.pixels.shape[:2] == (4, 6)
+    np.testing.assert_array_equal(stack.pixels, build(sax()).stacks[0].pixels)
+
+
+def test_a_cine_stored_dark_for_bright_is_turned_as_a_whole_so_that_a_spot_makes_no_frame_flicker():
+    plain, dark = sax(), sax(PhotometricInterpretation="MONOCHROME1")
+    for ds in (plain[3], dark[3]):
+        spot = ds.pixel_array.copy()
+        spot[0, 0] = 3000
+        ds.PixelData = spot.tobytes()
+    (stack,), (other,) = build(plain).stacks, build(dark).stacks
+    np.testing.assert_array_equal(other.pixels, stack.pixels.max() + stack.pixels.min() - stack.pixels)
+
+
+def test_a_real_time_cine_of_several_beats_gives_the_first():
+    files = maker.cine(maker.plane(size=24, spacing=6.0), 24, rr=2400.0)  # three beats of 800 ms, eight frames each
+    for ds in files:
+        ds.NominalInterval = "800"
+    built = build(files)
+    (stack,) = built.stacks
+    np.testing.assert_allclose(stack.trigger_ms[0], 100.0 * np.arange(8), atol=1e-3)
+    assert stack.facts["rr_ms"] == pytest.approx(800.0)
+    assert [code for _, code in built.dropped] == ["N_REPEAT"] * 16
+
+
 # --- time -------------------------------------------------------------------------------------------------------
 def test_the_beat_is_what_frames_cover_unless_they_stop_early():
     assert beat_ms(np.arange(10) * 80.0, 810.0) == pytest.approx(800.0)

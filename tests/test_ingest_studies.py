@@ -227,3 +227,16 @@ def test_every_code_has_a_meaning_and_an_action():
     with pytest.raises(KeyError, match="E_NONSENSE"):
         reject("file", "E_NONSENSE")
     assert "PixelSpacing" in str(Refused("E_GEOMETRY", "PixelSpacing"))
+
+
+def test_strangers_in_one_folder_are_refused_and_one_study_under_two_identifiers_is_not(tmp_path):
+    files = maker.study(3, 5, AccessionNumber=None, PatientID=None)
+    for number, ds in enumerate(files):
+        ds.StudyInstanceUID = f"1.2.3.{number % 2}"
+    one = read_study(maker.write_zip(tmp_path / "a.zip", files), KEY)
+    assert one.stacks
+    for number, ds in enumerate(files):
+        ds.FrameOfReferenceUID = f"1.2.4.{number % 2}"
+    two = read_study(maker.write_zip(tmp_path / "b.zip", files), KEY)
+    assert not two.stacks
+    assert [(row.code, row.tag) for row in two.rejects] == [("E_SEVERAL_STUDIES", "StudyInstanceUID")]

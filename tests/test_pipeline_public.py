@@ -53,16 +53,21 @@ def walked(tmp_path_factory):
     assert sum(one != two for one, two in zip(text, edited, strict=True)) == 2
     (profile / "preprocess.yaml").write_text("\n".join(edited) + "\n")
     for notebook in NOTEBOOKS:
-        stage = notebook[3:]
-        out = root / "out" / stage
-        words = [sys.executable, "-m", "cmr_lib.run", f"notebooks/{notebook}.ipynb", str(out / f"{notebook}.ipynb")]
-        words += ["-f", str(profile / f"{stage}.yaml"), "-s", f"out_dir={out}"]
-        place = "data_dir" if stage == "preprocess" else "in_root"
-        words += ["-s", f"{place}={root / 'out'}"]
-        words += ["-s", "bootstrap=50"] if "bootstrap" in params.STAGES[stage].model_fields else []
-        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
+        run(root, notebook)
     return root / "out"
+
+
+def run(root, notebook):
+    """One notebook, with the parameters that lie in `root`, into root/out."""
+    stage = notebook[3:]
+    out = root / "out" / stage
+    words = [sys.executable, "-m", "cmr_lib.run", f"notebooks/{notebook}.ipynb", str(out / f"{notebook}.ipynb")]
+    words += ["-f", str(root / "params" / f"{stage}.yaml"), "-s", f"out_dir={out}"]
+    place = "data_dir" if stage == "preprocess" else "in_root"
+    words += ["-s", f"{place}={root / 'out'}"]
+    words += ["-s", "bootstrap=50"] if "bootstrap" in params.STAGES[stage].model_fields else []
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def metrics(walked, stage):
@@ -122,3 +127,17 @@ def test_the_five_class_table_is_there_with_n_interval_and_chance(walked):
     tasks = set(pd.read_csv(walked / "classification" / "tables" / "classification.csv").task)
     assert "lv_dysfunction" in tasks
     assert "lge" not in tasks  # nobody drew it: not asked
+
+
+@pytest.mark.slow
+def test_the_map_the_attention_and_the_summary_of_a_public_set_carry_its_name(walked):
+    for notebook in ("06_umap", "07_attention", "08_results"):
+        run(walked.parent, notebook)
+    assert metrics(walked, "umap")["knn_purity"]["n"] == 10
+    assert len(pd.read_csv(walked / "attention" / "tables" / "scores.csv")) == 6
+    said = words_of(walked, "results", "08")
+    assert "Automated Cardiac Diagnosis Challenge" in said
+    assert "R@10 in sub-galleries: n = 0" in said
+    ours = pd.read_csv(walked / "results" / "tables" / "ours.csv")
+    assert "simulate" not in set(ours.stage)
+    assert ours.note.str.contains("Automated Cardiac Diagnosis Challenge").all()

@@ -20,6 +20,7 @@ from cmr_lib.clips import build, dataset, store
 from cmr_lib.evaluation import released
 from cmr_lib.ingest.rejects import reject
 
+CAPS_OF = project.find_root(Path(__file__).parent) / "params" / "clinic" / "preprocess.yaml"  # those of a clinic
 STYLE = """body{font:15px/1.45 sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}
 .note{background:#fff3cd;padding:.6em 1em}section{border-top:1px solid #ccc;margin-top:1.6em;padding-top:.6em}
 table{border-collapse:collapse}td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}
@@ -47,6 +48,7 @@ def settings_for(
         identity=params.Identity(key_file=str(key)),
         split=params.SplitShares(train=0.0, validation=0.0, test=1.0),
         clip=clip,
+        caps=params.Caps(**params.read_yaml(CAPS_OF)["caps"]),
         workers=2,
     )
 

@@ -3,10 +3,12 @@
     python -m tools.workspace smoke                 # .ws/smoke, results linked at outputs/smoke
     python -m tools.workspace smoke preprocess      # up to one stage
     python -m tools.workspace smoke --name trial    # a second copy, not linked
+    python -m tools.workspace clinic                # your own studies, named in params/clinic/local.yaml
 
 The copy holds what git tracks or would track (not HEAD: your edits count). Refreshing it removes files that left the
 repository and keeps its data, outputs and dvc.lock, so that only what changed runs again. All copies share the cache
-with the root, except a clinic's, whose cache stays inside the copy.
+with the root, except a clinic's, whose cache stays inside the copy. A profile whose studies are not simulated runs
+without the stage simulate (`tools.own_data`).
 """
 
 import argparse
@@ -17,28 +19,23 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from cmr_lib import params, project
+from tools import own_data
 from tools.hygiene import working_files
 from tools.verify import cache_folder
 
 KEPT = ("data", "outputs", ".dvc", "dvc.lock")  # what the copy makes itself
 LEFT_OUT = (".ws", ".venv", "outputs", "data", "dvc.lock")  # what the copy does not take from the root
-NEEDS_PATIENTS = ("paper", "clinic")
-NOT_YET = (
-    "Profile {profile}: its parameters are valid and its copy stands in .ws/, but the stages do not yet run without "
-    "the simulated hospital and its labels. For your own studies use `make embed`."
-)
-LOCAL_PARAMETERS = Path("params/clinic/local.yaml")  # untracked: names a clinic's folders
 
 
 def sources(root: Path, profile: str) -> list[Path]:
     """Files to copy, relative to the root."""
     files = [file for file in working_files(root) if file.parts[0] not in LEFT_OUT]
-    local = profile == "clinic" and (root / LOCAL_PARAMETERS).is_file() and LOCAL_PARAMETERS not in files
-    return [*files, LOCAL_PARAMETERS] if local else files
+    local = own_data.local_file(profile)
+    return [*files, local] if (root / local).is_file() and local not in files else files
 
 
 def _copy_file(source: Path, target: Path) -> None:
@@ -67,40 +64,13 @@ def _remove_stale(copy: Path, wanted: Iterable[Path]) -> None:
             Path(folder).rmdir()
 
 
-def _listing(place: Path) -> Iterator[str]:
-    """Name, size and time of every file at or below a place, sorted; links are not followed."""
-    for folder, folders, names in os.walk(place):
-        folders.sort()
-        for path in (Path(folder, name) for name in sorted(names)):
-            facts = path.lstat()
-            yield f"{path.relative_to(place)}\0{facts.st_size}\0{facts.st_mtime_ns}"
-    if place.is_file():
-        yield f"{place.stat().st_size}\0{place.stat().st_mtime_ns}"
-
-
-def fingerprint(root: Path) -> str:
-    """A keyed name for a clinic's input as it stands: DVC sees that it changed, and never a file name of it.
-
-    Raises FileNotFoundError or ParameterError when params/clinic/local.yaml, or what it names, is missing.
-    """
-    local = project.require(root / LOCAL_PARAMETERS, "you: copy params/clinic/local.example.yaml and fill it in")
-    section = params.read_yaml(local).get("preprocess") or {}
-    cohort, identity = section.get("cohort") or {}, section.get("identity") or {}
-    lines = [local.read_text(encoding="utf-8")]
-    for place in (cohort.get("studies"), cohort.get("reports")):
-        if place is not None:
-            lines += _listing(project.require(Path(place).expanduser(), "your hospital, as local.yaml says"))
-    return project.keyed_name(project.read_key(identity.get("key_file")), "input", "\n".join(lines))
-
-
-def _configure(root: Path, copy: Path, profile: str) -> None:
+def _configure(root: Path, copy: Path, profile: str, content: str, *, restricted: bool) -> None:
     """The copy's own settings: its profile, no git underneath, the root's cache unless it holds patients."""
-    content = fingerprint(root) if profile == "clinic" else "none"
     project.write_text(copy / "profile.yaml", f"profile: {profile}\ninput: {content}\n")
     local = configparser.ConfigParser()
     local["core"] = {"no_scm": "true", "analytics": "false", "check_update": "false"}
     local["cache"] = {"type": "hardlink,reflink,copy"}
-    if profile == "clinic":
+    if restricted:
         local["core"]["site_cache_dir"] = str(copy / ".dvc" / "site")  # DVC would keep file names in /var/tmp
     else:
         local["cache"]["dir"] = str(cache_folder(root).resolve())
@@ -124,20 +94,29 @@ def _link_outputs(root: Path, copy: Path, profile: str) -> None:
 
 
 def refresh(root: Path, profile: str, name: str | None = None) -> Path:
-    """Make or refresh .ws/<name>; returns the copy's folder. Raises ValueError for the demo or an unknown profile."""
+    """Make or refresh .ws/<name>; returns the copy's folder.
+
+    Raises ValueError for the demo or an unknown profile, and as `own_data.fingerprint` for data of one's own.
+    """
     if profile == "demo" or profile not in params.PROFILES:
         others = ", ".join(p for p in params.PROFILES if p != "demo")
         raise ValueError(
             f"Profile {profile!r} has no copy: the demo runs in the root (`make repro`); others: {others}."
         )
+    values = own_data.settings(root, profile)
+    simulated, restricted = own_data.is_simulated(values), own_data.is_restricted(values)
+    content = "none" if simulated else own_data.fingerprint(root, profile)
     copy = root / ".ws" / (name or profile)
     copy.mkdir(parents=True, exist_ok=True)
-    if profile == "clinic":
+    if restricted:
         copy.chmod(0o700)
     files = sources(root, profile)
     for file in files:
         _copy_file(root / file, copy / file)
-    _configure(root, copy, profile)
+    if not simulated:
+        pipeline = (root / "dvc.yaml").read_text(encoding="utf-8")
+        project.write_text(copy / "dvc.yaml", own_data.without_hospital(pipeline))
+    _configure(root, copy, profile, content, restricted=restricted)
     _remove_stale(copy, [*files, Path("profile.yaml")])
     if name is None:
         _link_outputs(root, copy, profile)
@@ -169,9 +148,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         copy = refresh(root, args.profile, args.name)
     except (ValueError, FileExistsError, FileNotFoundError, PermissionError) as error:
         print(error, file=sys.stderr)
-        return 2
-    if args.profile in NEEDS_PATIENTS and not args.no_run:
-        print(NOT_YET.format(profile=args.profile), file=sys.stderr)
         return 2
     print(f"{args.profile}: running in {copy.relative_to(root)}, results in outputs/{args.profile}", file=sys.stderr)
     return 0 if args.no_run else reproduce(copy, [*args.targets, *(["--force"] if args.force else [])])

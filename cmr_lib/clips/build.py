@@ -21,7 +21,7 @@ from cmr_lib.clips.origin import ORIGIN_NAME
 from cmr_lib.clips.prepare import PreparedClip
 from cmr_lib.clips.split import keep_official, split_patients
 from cmr_lib.clips.store import write_store
-from cmr_lib.clips.work import FILES, Item, Work, name_of, places_of, read_item, unread
+from cmr_lib.clips.work import FILES, Item, Look, Work, distinct, limits_of, name_of, places_of, unread, worker_caps
 from cmr_lib.ingest.cluster import open_pool
 from cmr_lib.ingest.public.catalogue import find_cases
 from cmr_lib.ingest.rejects import COLUMNS, Refused
@@ -35,6 +35,7 @@ OUTPUTS = (
     *("store", "studies.parquet", "reports.parquet", "rejects.csv", "qc.csv"),
     *(ORIGIN_NAME, "data_card.md", "data_card.csv"),
 )
+TRIED = 5  # studies, for one to look at
 EARLIEST = datetime.date(1900, 1, 1).toordinal()  # a day before that is no study's, and could not be shifted
 
 
@@ -53,7 +54,11 @@ def read_all(
 def _find(settings: params.Preprocess, folder: Path, key: bytes) -> list[Item]:
     """The studies to read, in the order of their keyed names."""
     public = settings.source in params.PUBLIC_SOURCES
-    items: list[Item] = [*find_cases(settings.source, folder)] if public else [*find_studies(folder)]
+    items: list[Item] = (
+        [*find_cases(settings.source, folder)]
+        if public
+        else distinct(find_studies(folder, limits_of(settings.caps)), folder)
+    )
     if not items:
         raise ValueError(
             f"No study in {folder}: wanted one .zip or one folder of DICOM files a study, found neither. "
@@ -65,9 +70,18 @@ def _find(settings: params.Preprocess, folder: Path, key: bytes) -> list[Item]:
 
 
 def example(settings: params.Preprocess) -> StudyRead:
-    """The first study of the cohort, read: to look at before all of them. Raises as `preprocess` does."""
+    """The first study of the cohort that can be read, from a worker under the caps: to look at before all of them.
+
+    Without stacks where none of the first TRIED can be. Raises as `preprocess` does.
+    """
     key = project.read_key(settings.identity.key_file)
-    return read_item(_find(settings, cohort.places(settings).studies, key)[0], key)
+    items = _find(settings, cohort.places(settings).studies, key)[:TRIED]
+    pool, _ = open_pool(Look(key, limits_of(settings.caps)), 1, worker_caps(settings.caps), preload=[__name__])
+    with pool:
+        for _, study in in_order(pool, items, 1):
+            if isinstance(study, StudyRead) and study.stacks:
+                return study
+    return StudyRead(project.keyed_name(key, "study", name_of(items[0])))
 
 
 def _admitted(
@@ -248,12 +262,11 @@ def preprocess(settings: params.Preprocess, progress: bool = True) -> dict[str, 
     if (counts := resume.finished(out, inputs, OUTPUTS)) is not None:
         return counts
     reports = cohort.load_reports(where, key)
-    stamp = f"{settings.clip.model_dump_json()} {resume.code_stamp()}"
-    work = Work(key, settings.clip, resume.Kept(out / resume.FOLDER, key, stamp))
+    stamp = f"{settings.clip.model_dump_json()} {settings.caps.model_dump_json()} {resume.code_stamp()}"
+    work = Work(key, settings.clip, resume.Kept(out / resume.FOLDER, key, stamp), limits_of(settings.caps))
+    results = read_all(items, work, settings.workers, progress=progress, caps=worker_caps(settings.caps))
     studies: list[StudyResult] = []
-    index = write_store(
-        out / "store", _admitted(read_all(items, work, settings.workers, progress=progress), reports, studies)
-    )
+    index = write_store(out / "store", _admitted(results, reports, studies))
     used = sorted((study for study in studies if study.used), key=lambda study: study.study_key)
     cohort.drop_orphans(reports, {study.study_key for study in used})
     rejects = _rejects_table(studies, reports)

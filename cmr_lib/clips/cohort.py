@@ -73,7 +73,8 @@ def places(settings: params.Preprocess) -> Places:
     if settings.source == "dicom":
         if cohort.studies is None:
             raise ValueError("source is dicom, but cohort.studies is empty: set it to the folder of your studies.")
-        return Places(Path(cohort.studies), Path(cohort.reports) if cohort.reports else None, None, cohort.columns)
+        reports = Path(cohort.reports).expanduser() if cohort.reports else None
+        return Places(Path(cohort.studies).expanduser(), reports, None, cohort.columns)
     if cohort.studies is None:
         layout = catalogue.SETS[settings.source].layout
         raise ValueError(

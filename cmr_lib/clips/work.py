@@ -1,6 +1,7 @@
 """One study's work, as a worker of the pool does it: read, crop, judge, and keep what was done."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,30 +10,66 @@ from cmr_lib.clips.cohort import StudyResult
 from cmr_lib.clips.prepare import clips_of
 from cmr_lib.clips.quality import quality_of
 from cmr_lib.clips.resume import Kept
+from cmr_lib.ingest.files import LIMITS, Limits, safe_name
 from cmr_lib.ingest.header import READ_ERRORS
 from cmr_lib.ingest.person import age_band
 from cmr_lib.ingest.public.catalogue import read_case
 from cmr_lib.ingest.public.record import Case
 from cmr_lib.ingest.rejects import reject
 from cmr_lib.ingest.studies import StudyRead, read_study, study_name
+from cmr_lib.ingest.workers import Caps
 
 FILES = ("found", "accepted", "rejected", "ignored")
-Item = Path | Case  # a study as a hospital stores it, or a case of a public set
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """A study whose folder is called as another's is (ST000000): named by more of its path. Restricted."""
+
+    path: Path
+    name: str
+
+
+Item = Path | Renamed | Case  # a study as a hospital stores it, or a case of a public set
+
+
+def distinct(paths: Sequence[Path], root: Path) -> list[Path | Renamed]:
+    """The same studies; those that share a name are named by their path below `root`."""
+    times = Counter(study_name(path) for path in paths)
+    return [
+        path if times[study_name(path)] == 1 else Renamed(path, safe_name(path.relative_to(root).as_posix()))
+        for path in paths
+    ]
 
 
 def name_of(item: Item) -> str:
     """The item's name on disk. Restricted where it is a hospital's."""
-    return item.name if isinstance(item, Case) else study_name(item)
+    return study_name(item) if isinstance(item, Path) else item.name
 
 
 def places_of(item: Item) -> list[Path]:
     """The files and folders whose content decides the item's."""
-    return item.folders if isinstance(item, Case) else [item]
+    if isinstance(item, Case):
+        return item.folders
+    return [item.path if isinstance(item, Renamed) else item]
 
 
-def read_item(item: Item, key: bytes) -> StudyRead:
+def limits_of(caps: params.Caps) -> Limits:
+    """How large a study's files may be, in bytes."""
+    mib = 2**20
+    return Limits(caps.files, caps.file_mib * mib, caps.study_mib * mib, caps.ratio, caps.depth)
+
+
+def worker_caps(caps: params.Caps) -> Caps:
+    """What a study may cost a worker process."""
+    return Caps(caps.seconds, caps.memory_mib * 2**20, caps.worker_studies)
+
+
+def read_item(item: Item, key: bytes, limits: Limits = LIMITS) -> StudyRead:
     """The item's stacks, rejects, counts and facts; labels too where it is a case of a public set."""
-    return read_case(item, key) if isinstance(item, Case) else read_study(item, key)
+    if isinstance(item, Case):
+        return read_case(item, key, limits)
+    return read_study(places_of(item)[0], key, limits, name_of(item))
 
 
 def _result(study: StudyRead, key: bytes, shape: params.ClipShape) -> StudyResult:
@@ -62,10 +99,10 @@ def unread(item: Item, key: bytes, code: str, tag: str = "") -> StudyResult:
     return StudyResult(study_key, rejects=[row], counts=dict(zip(FILES, (1, 0, 1, 0), strict=True)))
 
 
-def prepare_study(item: Item, key: bytes, shape: params.ClipShape) -> StudyResult:
+def prepare_study(item: Item, key: bytes, shape: params.ClipShape, limits: Limits = LIMITS) -> StudyResult:
     """Read and prepare one study. What no code foresees is a row too, with the error's type."""
     try:
-        return _result(read_item(item, key), key, shape)
+        return _result(read_item(item, key, limits), key, shape)
     except MemoryError:
         raise  # the worker's cap
     except READ_ERRORS as error:
@@ -79,7 +116,8 @@ class Work:
     key: bytes
     shape: params.ClipShape
     kept: Kept
-    prepare: Callable[[Item, bytes, params.ClipShape], StudyResult] = prepare_study
+    limits: Limits = LIMITS
+    prepare: Callable[[Item, bytes, params.ClipShape, Limits], StudyResult] = prepare_study
 
     def __call__(self, item: Item) -> StudyResult:
         """The study's result: the kept one where its files have not changed since, else a new one, then kept."""
@@ -87,6 +125,23 @@ class Work:
         path = self.kept.path(places_of(item), *told)
         if (found := self.kept.get(path)) is not None:
             return found
-        result = self.prepare(item, self.key, self.shape)
+        result = self.prepare(item, self.key, self.shape, self.limits)
         self.kept.put(path, result)
         return result
+
+
+@dataclass(frozen=True)
+class Look:
+    """A study's stacks as they are, for a person to look at; goes to the workers too."""
+
+    key: bytes
+    limits: Limits = LIMITS
+
+    def __call__(self, item: Item) -> StudyRead:
+        """The study, read; without stacks where something went wrong that no code foresees."""
+        try:
+            return read_item(item, self.key, self.limits)
+        except MemoryError:
+            raise  # the worker's cap
+        except READ_ERRORS:
+            return StudyRead(project.keyed_name(self.key, "study", name_of(item)))

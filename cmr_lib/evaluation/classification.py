@@ -96,11 +96,14 @@ def linear_probe(
     """Multinomial logistic regression on frozen embeddings, classes weighted equally; C chosen on validation.
 
     All arguments have one row a study of any split. Studies whose diagnosis is not in settings.classes are left out.
-    A class without training studies is never predicted, its test studies count as wrong. Raises ValueError when a
-    split is empty or the training split holds fewer than two classes.
+    A class without training studies is never predicted, its test studies count as wrong. Without any diagnosis n is 0
+    and there is no probe. Raises ValueError when a split is empty or the training split holds fewer than two classes.
     """
     classes = list(settings.classes)
     true, usable = _class_codes(diagnosis, classes)
+    if not usable.any():
+        none, scores = np.zeros(0, dtype=int), np.zeros((0, len(classes)))
+        return _class_outcome("diagnosis", "linear probe", none, none, scores, np.zeros(0, dtype=str), settings)
     train, validation, test = _split_rows(splits, usable)
     if len(np.unique(true[train])) < 2:
         raise ValueError("The training split holds fewer than two of the classes: nothing to tell apart.")
@@ -120,6 +123,8 @@ def finding_probes(
     truth: one 0/1 column a finding, one row a study of any split. A finding that all or none of the training (or
     validation) studies have cannot be learned (or judged): its row is NaN and it has no probe.
     """
+    if not len(truth.columns):
+        return pd.DataFrame(columns=COLUMNS), {}
     train, validation, test = _split_rows(splits, np.ones(len(embedding), dtype=bool))
     owners, rows, probes = np.asarray(patients, dtype=str)[test], [], {}
     for name in truth.columns:
@@ -143,9 +148,14 @@ def lvef_probe(
     """Ridge regression of LVEF (%) on frozen embeddings; the penalty with the least validation error is taken.
 
     The table holds the mean absolute error in points of LVEF, the same of always answering the training mean (its
-    chance level), the difference of the two (paired) and Pearson's r. Studies with a NaN LVEF are left out.
+    chance level), the difference of the two (paired) and Pearson's r. Studies with a NaN LVEF are left out; where none
+    has one, n is 0 and there is no probe.
     """
     target = np.asarray(lvef, dtype=float)
+    if not np.isfinite(target).any():
+        empty = np.zeros(0)
+        table = _lvef_table(empty, empty, float("nan"), np.zeros(0, dtype=str), settings)
+        return Outcome(table, pd.DataFrame({"row": np.zeros(0, dtype=int), "true": empty, "predicted": empty}))
     train, validation, test = _split_rows(splits, np.isfinite(target))
     penalties = settings.probe.ridge
     probe, choices = fitting.choose_ridge(embedding, target, train, validation, penalties, "lvef_percent")

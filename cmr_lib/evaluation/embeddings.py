@@ -4,6 +4,7 @@
 to them: they stay in the restricted zone. Nothing heavy is imported here: most stages only read.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pandas as pd
 from jaxtyping import Float32
 
 from cmr_lib import project
+
+UNKNOWN = {"diagnosis": "", "lvef": float("nan")}  # labels that a cohort need not have
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,14 @@ def read_embeddings(folder: Path | str) -> EmbeddingTable:
     studies = pd.read_csv(folder / "studies.csv", dtype={"study_key": str, "split": str})
     image, text = (np.load(folder / name, allow_pickle=False) for name in ("image.npy", "text.npy"))
     return EmbeddingTable(studies, image, text)
+
+
+def read_studies(path: Path | str, study_keys: Iterable[str]) -> pd.DataFrame:
+    """The study table of stage preprocess in the order of these keys.
+
+    Where a cohort has no diagnoses or no ejection fractions (a clinic's), the columns are there: "" and NaN.
+    """
+    studies = pd.read_parquet(path).set_index("study_key").loc[list(study_keys)].reset_index()
+    for name, empty in UNKNOWN.items():
+        studies[name] = studies.get(name, empty)
+    return studies.assign(diagnosis=studies["diagnosis"].fillna(""))

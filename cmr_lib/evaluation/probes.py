@@ -60,9 +60,9 @@ def from_dict(values: Mapping[str, Any]) -> Probe:
     return Probe(values["kind"], tuple(values["outputs"]), weight, bias)
 
 
-def write_probes(path: Path | str, probes: Mapping[str, Probe]) -> str:
-    """Write named probes as one JSON file, atomically; returns its SHA-256."""
-    content = {name: to_dict(probe) for name, probe in sorted(probes.items())}
+def write_probes(path: Path | str, probes: Mapping[str, Probe | None]) -> str:
+    """Write named probes as one JSON file, atomically; None (nothing to fit) is left out. Returns its SHA-256."""
+    content = {name: to_dict(probe) for name, probe in sorted(probes.items()) if probe is not None}
     return project.write_text(path, json.dumps(content, sort_keys=True) + "\n")
 
 

@@ -136,6 +136,26 @@ def our_table(root: Path | str, stages: Sequence[str] = STAGES, data: str = PHAN
     return _numeric(pd.DataFrame(rows, columns=COLUMNS))
 
 
+def stages_of(source: str) -> tuple[str, ...]:
+    """The stages that a cohort of this source went through: one that is not simulated has no stage simulate."""
+    return STAGES if source == "simulated" else STAGES[1:]
+
+
+def leading_sentence(found: pd.DataFrame, data: str) -> str:
+    """The three leading numbers in words; found: rows of `our_table` by metric. What could not be measured is n = 0."""
+    words = ("R@10 in sub-galleries", "balanced accuracy of the linear probe", "LVEF error in points")
+    parts = []
+    for metric, name in zip(LEADING, words, strict=True):
+        row = found.loc[metric] if metric in found.index else None
+        if row is None or pd.isna(row.value):
+            parts.append(f"{name}: n = 0, nothing to measure it by")
+            continue
+        digits = 1 if name.startswith("LVEF") else 2
+        value, low, high, chance = (f"{row[part]:.{digits}f}" for part in ("value", "low", "high", "chance"))
+        parts.append(f"{name} **{value}** ({low} to {high}; chance {chance}; n = {row.n})")
+    return f"On {data}: {'; '.join(parts)}."
+
+
 def summary(root: Path | str, stages: Sequence[str] = STAGES, data: str = PHANTOM) -> pd.DataFrame:
     """Ours above, published below, stage by stage in the order of the pipeline (COLUMNS)."""
     both = pd.concat([our_table(root, stages, data), published_table()], ignore_index=True)

@@ -137,8 +137,8 @@ def paired_difference(
 
     Both are computed on the same resamples, so what the two share cancels out.
     """
-    width = first.reshape(len(first), -1).shape[1]
-    joined = np.concatenate([first.reshape(len(first), -1), second.reshape(len(second), -1)], axis=1).astype(float)
+    width = int(np.prod(first.shape[1:]))
+    joined = np.concatenate([part.reshape(len(part), width) for part in (first, second)], axis=1).astype(float)
 
     def difference(values: Values, weights: Weights) -> Float[np.ndarray, " samples"]:
         left, right = values[:, :width], values[:, width:]

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int
 
 from cmr_lib import params, project
 
+STRUCTURE = ("knn_purity", "silhouette")
+LEAST = 4  # studies of a map
 Embeddings = Float[np.ndarray, "studies embed"]
 Names = Sequence[Any] | np.ndarray | pd.Series
 
@@ -21,11 +23,13 @@ Names = Sequence[Any] | np.ndarray | pd.Series
 def umap_coordinates(array: Embeddings, settings: params.Umap) -> Float[np.ndarray, "studies 2"]:
     """Two coordinates a study. Seeded and on one thread, so the same platform gives the same map.
 
-    With fewer studies than settings.neighbours + 1 the neighbourhood is the whole set. Raises ValueError for fewer
-    than four studies or NaN.
+    With fewer studies than settings.neighbours + 1 the neighbourhood is the whole set; no study gives no coordinates.
+    Raises ValueError for one to three studies, or for NaN.
     """
-    if len(array) < 4 or not np.isfinite(array).all():
-        raise ValueError(f"A map needs at least 4 studies and finite numbers, got {len(array)} studies.")
+    if not len(array):
+        return np.zeros((0, 2), dtype=np.float32)
+    if len(array) < LEAST or not np.isfinite(array).all():
+        raise ValueError(f"A map needs at least {LEAST} studies and finite numbers, got {len(array)} studies.")
     from umap import UMAP  # compiles for seconds on import: only when a map is drawn
 
     mapper = UMAP(
@@ -61,6 +65,11 @@ def knn_purity(neighbours: Int[np.ndarray, "studies k"], labels: Names) -> Float
     return (names[neighbours] == names[:, None]).mean(axis=1)
 
 
+def _nothing_to_group() -> pd.DataFrame:
+    unknown = dict.fromkeys(("value", "chance", "chance_low", "chance_high"), float("nan"))
+    return pd.DataFrame([{"metric": metric, **unknown, "n": 0, "n_patients": 0} for metric in STRUCTURE])
+
+
 def label_structure(
     array: Embeddings, labels: Names, patients: Names, settings: params.Umap, *, k: int = 10, shuffles: int = 200
 ) -> pd.DataFrame:
@@ -68,18 +77,24 @@ def label_structure(
 
     Columns: metric, value, chance (mean over shuffled labels), chance_low, chance_high (their middle 95 %), n,
     n_patients. k is lowered to what the smallest set of other patients allows. Silhouette: Rousseeuw 1987, −1 to 1.
+    Studies without a label ("") are left out; where nothing is left that could group, n is 0 and the values NaN.
     """
     from sklearn.metrics import pairwise_distances, silhouette_score
 
     names = np.asarray([str(label) for label in labels], dtype=str)
-    owners = pd.Series([str(patient) for patient in patients])
+    known = names != ""
+    array, names = array[known], names[known]
+    owners = pd.Series([str(patient) for patient in np.asarray(patients)[known]])
+    if not 2 <= len(np.unique(names)) < len(names) or owners.nunique() < 2:
+        return _nothing_to_group()
     neighbours = nearest(array, owners, min(k, len(array) - int(owners.value_counts().max())), settings.metric)
     distance = pairwise_distances(array.astype(float), metric=settings.metric)
     np.fill_diagonal(distance, 0.0)
-    scores = {
-        "knn_purity": lambda given: float(knn_purity(neighbours, given).mean()),
-        "silhouette": lambda given: float(silhouette_score(distance, given, metric="precomputed")),
-    }
+    grouped = (
+        lambda given: float(knn_purity(neighbours, given).mean()),
+        lambda given: float(silhouette_score(distance, given, metric="precomputed")),
+    )
+    scores = dict(zip(STRUCTURE, grouped, strict=True))
     generator = project.rng(settings.seed, "shuffled labels")
     deals = [generator.permutation(names) for _ in range(shuffles)]
     rows = []

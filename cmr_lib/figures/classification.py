@@ -34,6 +34,8 @@ def confusion(table: pd.DataFrame, title: str = "", note: str = style.PHANTOM) -
 def auroc(table: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
     """AUROC with 95 % intervals, a row a task, a marker a method. Columns of evaluation.classification.COLUMNS."""
     rows = table[table["metric"] == "auroc"]
+    if rows.empty:
+        return style.nothing("n = 0: no finding was judged for every study", note)
     tasks = list(dict.fromkeys(rows["task"]))
     methods = [method for method in METHOD_LOOKS if (rows["method"] == method).any()]
     fig, axes = style.canvas(width=style.COLUMN, height=0.85 + 0.3 * max(1, len(tasks)), note=note)
@@ -60,6 +62,8 @@ def lvef_scatter(
     note: str = style.PHANTOM,
 ) -> Figure:
     """LVEF predicted against true (%), with the identity line; the errors come from the LVEF probe's `table`."""
+    if not len(true):
+        return style.nothing("n = 0: no study has a measured LVEF", note)
     fig, axes = style.canvas(width=style.COLUMN, height=3.4, note=note)
     place = axes[0, 0]
     limits = [min(true.min(), predicted.min()) - 3, max(true.max(), predicted.max()) + 3]

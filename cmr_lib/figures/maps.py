@@ -17,22 +17,24 @@ def umap_map(
     lvef: Num[np.ndarray, " studies"] | pd.Series,
     note: str = style.PHANTOM,
 ) -> Figure:
-    """The map twice: by diagnosis (colour and marker) and by LVEF (%). The axes have no unit."""
+    """The map twice: by diagnosis (colour and marker) and by LVEF (%), grey where unknown. The axes have no unit."""
+    if not len(coordinates):
+        return style.nothing("n = 0: too few test studies for a map", note)
     fig, axes = style.canvas(1, 2, width=style.PAGE, height=3.6, note=note)
     codes = np.asarray(diagnosis, dtype=str)
-    for code, (colour, marker) in style.DIAGNOSIS.items():
-        chosen = codes == code
+    unknown = ~np.isin(codes, list(style.DIAGNOSIS))
+    kinds = {code: (codes == code, *looks) for code, looks in style.DIAGNOSIS.items()}
+    for code, (chosen, colour, marker) in {"not said": (unknown, "lightgrey", "o"), **kinds}.items():
         if chosen.any():
             looks = {"s": 11, "color": colour, "marker": marker, "alpha": 0.75, "linewidths": 0, "rasterized": True}
             axes[0, 0].scatter(*coordinates[chosen].T, **looks, label=f"{code} (n = {chosen.sum()})")
     values = np.asarray(lvef, dtype=float)
     known = np.isfinite(values)
     axes[0, 1].scatter(*coordinates[~known].T, s=9, color="lightgrey", linewidths=0)
-    shown = axes[0, 1].scatter(
-        *coordinates[known].T, s=9, c=values[known], cmap="cividis", linewidths=0, rasterized=True
-    )
-    fig.colorbar(shown, ax=axes[0, 1], label="LVEF (%)", shrink=0.8)
-    for place, title in zip(axes[0], ("diagnosis", "LVEF"), strict=True):
+    if known.any():
+        looks = {"s": 9, "c": values[known], "cmap": "cividis", "linewidths": 0, "rasterized": True}
+        fig.colorbar(axes[0, 1].scatter(*coordinates[known].T, **looks), ax=axes[0, 1], label="LVEF (%)", shrink=0.8)
+    for place, title in zip(axes[0], ("diagnosis", "LVEF" if known.any() else "LVEF: not known"), strict=True):
         place.set(xticks=[], yticks=[], xlabel="UMAP 1", ylabel="UMAP 2")
         place.set_title(f"{title}  (n = {len(coordinates)})")
     handles, names = axes[0, 0].get_legend_handles_labels()

@@ -19,6 +19,7 @@ from cmr_lib.ingest.header import READ_ERRORS, Header
 from cmr_lib.ingest.pixels import decode, layout_of
 from cmr_lib.ingest.reading import ENHANCED_MR, Instance, checked, checked_geometry, identity_of, single_frame
 from cmr_lib.ingest.rejects import Refused
+from cmr_lib.ingest.sequences import TAGGED
 
 SHARED, PER_FRAME = "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"
 UNPLACED = (
@@ -38,6 +39,7 @@ PLACES: dict[str, tuple[tuple[str, str], ...]] = {
     "EchoTime": (("MREchoSequence", "EffectiveEchoTime"),),
     "InversionTime": (("MRModifierSequence", "InversionTimes"),),
     "SliceThickness": (("PixelMeasuresSequence", "SliceThickness"),),
+    "VelocityEncodingMaximumValue": (("MRVelocityEncodingSequence", "VelocityEncodingMaximumValue"),),
 }
 LOOSE = (  # of a converted file: they keep their classic names
     "TriggerTime", "TemporalPositionIdentifier", "FrameTime", "InstanceNumber", "AcquisitionNumber", "NominalInterval",
@@ -101,11 +103,18 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def _image_type(frame: _Frame) -> tuple[str, ...]:
-    """ImageType as a classic file would have it: the frame's type, and the complex component as M, P, R or I."""
+    """ImageType as a classic file would have it: the frame's type, the complex component as M, P, R or I, PCA for flow.
+
+    PhaseContrast is said once for the whole pulse sequence (C.8.13.4), AcquisitionContrast for each frame (C.8.13.5.1).
+    """
     sequence = "MRImageFrameTypeSequence"
     kind = _words(frame.find(sequence, "FrameType")) or _words(frame.loose("ImageType"))
     component = frame.find(sequence, "ComplexImageComponent") or frame.whole.get("ComplexImageComponent")
-    return kind + tuple(COMPONENTS[word] for word in _words(component) if word in COMPONENTS)
+    contrast = _words(frame.find(sequence, "AcquisitionContrast") or frame.whole.get("AcquisitionContrast"))
+    tagged = bool(set(_words(frame.find("MRModifierSequence", "Tagging"))) - {"NONE"})
+    flow = "FLOW_ENCODED" in contrast or _words(frame.whole.get("PhaseContrast")) == ("YES",)
+    parts = tuple(COMPONENTS[word] for word in _words(component) if word in COMPONENTS)
+    return kind + parts + ("PCA",) * flow + (TAGGED,) * tagged
 
 
 def _scanning(frame: _Frame) -> tuple[str, ...]:

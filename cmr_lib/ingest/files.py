@@ -19,7 +19,7 @@ from cmr_lib.ingest.rejects import Refused
 
 @dataclass(frozen=True)
 class Limits:
-    """Caps on one study."""
+    """Caps on one study. The defaults serve lessons and tools; the stage preprocess takes those of params (caps)."""
 
     files: int = 50_000
     file_bytes: int = 256 * 2**20

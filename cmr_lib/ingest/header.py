@@ -34,6 +34,7 @@ WANTED = (
     "RescaleIntercept", "BurnedInAnnotation", "TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIndex",
     "TemporalPositionIdentifier", "FrameTime", "InstanceNumber", "AcquisitionNumber", "AcquisitionTime",
     "NominalInterval", "HeartRate", "CardiacNumberOfImages", "EchoTime", "InversionTime", "ScanningSequence",
+    "SequenceName",
     "VelocityEncodingMaximumValue",
     "Manufacturer", "MagneticFieldStrength", "SliceThickness", "SeriesDescription", "PixelData",
     "StudyDate", "PatientSex", "PatientAge",

@@ -18,6 +18,8 @@ PHASE_KEYS = (
 )
 TIMES = PHASE_KEYS[:2]
 RANKS = PHASE_KEYS[2:4]
+SEVERAL = 1.9  # beats by the header, from which on a cine covers more than one
+FEW = 0.5  # of another element's number of values: two repeats of every phase still are enough
 
 
 @dataclass
@@ -36,12 +38,20 @@ def number_of(instance: Instance, name: str) -> float:
 
 
 def phase_key(run: Sequence[Instance]) -> str:
-    """The first element that every instance of the run has and that takes more than one value; "" if none does."""
+    """The first element that every instance of the run has and that takes more than one value; "" if none does.
+
+    One that takes few values where a later one takes many (a trigger time of 0 but for one frame) is passed over.
+    InstanceNumber, which every image has, is the last resort and competes with none.
+    """
+    counts = dict.fromkeys(PHASE_KEYS, 0)
     for name in PHASE_KEYS:
         values = [number_of(item, name) for item in run]
-        if np.isfinite(values).all() and len(set(values)) > 1:
-            return name
-    return ""
+        counts[name] = len(set(values)) if np.isfinite(values).all() else 0
+    last = PHASE_KEYS[-1]
+    most = max(count for name, count in counts.items() if name != last)
+    if most > 1:
+        return next(name for name in PHASE_KEYS if counts[name] > 1 and counts[name] >= FEW * most)
+    return last if counts[last] > 1 else ""
 
 
 def _median(run: Sequence[Instance], name: str) -> float:
@@ -70,8 +80,17 @@ def beat_ms(times_ms: Float[np.ndarray, " phases"], header_ms: float) -> float:
     return header_ms if header_ms > 1.15 * covered else covered
 
 
+def first_beat(times_ms: Float[np.ndarray, " phases"], header_ms: float) -> int:
+    """How many of some increasing times lie in the first beat: all, unless they cover about two beats or more.
+
+    A real-time cine runs on over several beats, and its times count from the first R wave.
+    """
+    several = len(times_ms) > 1 and beat_ms(times_ms, header_ms) > SEVERAL * header_ms
+    return int((times_ms - times_ms[0] < header_ms).sum()) if several else len(times_ms)
+
+
 def order_phases(position_mm: float, run: Sequence[Instance]) -> tuple[SliceRun, list[Instance]]:
-    """One acquisition in order of time. Of several images of one phase the last acquired is kept, the rest returned.
+    """One acquisition in order of time, and what is not used: earlier images of a phase, and beats after the first.
 
     Times are ms after the R wave; without trigger times the phases are spread evenly over the RR interval.
     """
@@ -85,6 +104,8 @@ def order_phases(position_mm: float, run: Sequence[Instance]) -> tuple[SliceRun,
     instances, header = list(kept.values()), header_beat_ms(run)
     if key in TIMES:
         times = np.array(list(kept))
+        count = first_beat(times, header)
+        instances, times = instances[:count], times[:count]
         rr = beat_ms(times, header)
     else:
         rr = header if np.isfinite(header) else 1000.0

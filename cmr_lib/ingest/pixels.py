@@ -145,11 +145,14 @@ def _check_streams(raw: bytes, syntax: str, layout: Layout) -> None:
 
 
 def _compressed(header: Header, layout: Layout, syntax: str) -> Shaped[np.ndarray, "frames rows cols"]:
-    """Pixels that pydicom's decoders unpack. Raises Refused: E_PIXEL_META, E_DECODE."""
+    """Pixels that pydicom's decoders unpack. Raises Refused: E_PIXEL_META, E_NO_DECODER, E_DECODE."""
     raw = header.raw("PixelData")
     try:
+        decoder = get_decoder(uid.UID(syntax))
+        if not decoder.is_available:
+            raise Refused("E_NO_DECODER", "TransferSyntaxUID")
         _check_streams(raw, syntax, layout)
-        pixels, _ = get_decoder(uid.UID(syntax)).as_array(
+        pixels, _ = decoder.as_array(
             raw,
             rows=layout.rows,
             columns=layout.cols,
@@ -173,7 +176,8 @@ def _compressed(header: Header, layout: Layout, syntax: str) -> Shaped[np.ndarra
 def decode(header: Header, layout: Layout) -> Shaped[np.ndarray, "frames rows cols"]:
     """Pixels as stored, in native byte order.
 
-    Raises Refused: E_TRANSFER_SYNTAX, E_LENGTH, E_PIXEL_META, E_PIXEL_SHORT, E_DECODE, E_DECLARED_TOO_BIG.
+    Raises Refused: E_TRANSFER_SYNTAX, E_NO_DECODER, E_LENGTH, E_PIXEL_META, E_PIXEL_SHORT, E_DECODE,
+    E_DECLARED_TOO_BIG.
     """
     syntax = header.elements.syntax
     if syntax in NATIVE:

@@ -16,6 +16,7 @@ from pydicom import uid
 from cmr_lib.ingest.header import Header, open_header
 from cmr_lib.ingest.pixels import decode, frames_of, layout_of
 from cmr_lib.ingest.rejects import Refused
+from cmr_lib.ingest.velocity import VENC, encoding
 
 CLASSIC_MR = "1.2.840.10008.5.1.4.1.1.4"
 ENHANCED_MR = (CLASSIC_MR + ".1", CLASSIC_MR + ".4")  # native, and converted from single-frame files
@@ -60,19 +61,29 @@ class Instance:
         """Unit vector through the image: row direction × column direction."""
         return np.cross(self.row_direction, self.col_direction)
 
-    def pixels(self) -> Float32[np.ndarray, "rows cols"]:
-        """Modality values (rescale slope and intercept applied), bright = high also for MONOCHROME1."""
+    def values(self) -> Float32[np.ndarray, "rows cols"]:
+        """Modality values: rescale slope and intercept applied."""
         values = self.raw.astype(np.float32)
         if self.slope != 1 or self.intercept != 0:
             values = values * np.float32(self.slope) + np.float32(self.intercept)
-        return values.max() + values.min() - values if self.inverted else values
+        return values
+
+    def pixels(self) -> Float32[np.ndarray, "rows cols"]:
+        """Modality values of this image alone, bright = high also for MONOCHROME1."""
+        values = self.values()
+        return turned(values) if self.inverted else values
 
 
 OPTIONAL_NUMBERS = (
     "TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIndex", "TemporalPositionIdentifier",
     "FrameTime", "InstanceNumber", "AcquisitionNumber", "NominalInterval", "HeartRate", "CardiacNumberOfImages",
-    "EchoTime", "InversionTime", "VelocityEncodingMaximumValue", "MagneticFieldStrength", "SliceThickness",
+    "EchoTime", "InversionTime", "MagneticFieldStrength", "SliceThickness",
 )  # fmt: skip
+
+
+def turned(values: Float32[np.ndarray, "..."]) -> Float32[np.ndarray, "..."]:
+    """Bright for dark, over the same range; for all frames of a stack at once, or a spot would make them flicker."""
+    return values.max() + values.min() - values
 
 
 # --- checks -----------------------------------------------------------------------------------------------------
@@ -186,7 +197,7 @@ def single_frame(header: Header) -> Instance:
         raw=decode(header, layout)[0],
         slope=slope,
         intercept=intercept,
-        numbers={name: header.number(name) for name in OPTIONAL_NUMBERS if name in header},
+        numbers={name: header.number(name) for name in OPTIONAL_NUMBERS if name in header} | {VENC: encoding(header)},
         acquired=header.text("AcquisitionTime"),
         image_type=header.words("ImageType"),
         scanning=header.words("ScanningSequence"),

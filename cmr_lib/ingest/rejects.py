@@ -35,6 +35,7 @@ CODES: dict[str, str] = {
     "E_PIXEL_META": "the description of the pixels contradicts itself",
     "E_PIXEL_SHORT": "fewer pixel bytes than frames × rows × columns",
     "E_TRANSFER_SYNTAX": "an unknown transfer syntax",
+    "E_NO_DECODER": "compressed in a way that no installed library unpacks (JPEG lossless: `pip install python-gdcm`)",
     "E_DECODE": "the pixels cannot be decoded",
     "E_ENHANCED_UNSUPPORTED": "a multi-frame object that does not say where each of its frames lies",
     "E_DUP_CONFLICT": "two different images under one SOPInstanceUID: both are refused",

@@ -5,6 +5,7 @@ measured at the same place and times, the spread of trigger times over the beat,
 not read. A confidence says how much of the evidence was there; it is a judgement, not a measured frequency.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,16 +13,20 @@ import numpy as np
 
 from cmr_lib.ingest.phases import RANKS, TIMES, number_of, phase_key
 from cmr_lib.ingest.reading import Instance
+from cmr_lib.ingest.velocity import VENC
 from cmr_lib.types import ImageKind
 from cmr_lib.types import Sequence as Seen
 
 BARE_CINE = 4  # images of one place that differ by InstanceNumber alone: from here on a cine stripped of its times
 ECHO_MS = 1.0  # images of one place whose echo times differ by more are a multi-echo map
+BEATS, BEAT_S = 5, 0.4  # images, and seconds from one to the next, from which on each was acquired in its own beat
+CLOCK = re.compile(r"(\d\d)(\d\d)(\d\d(?:\.\d+)?)$")  # AcquisitionTime, or the end of a date and time
 CINE_SPAN_MS = 100.0  # frames of one beat; single-beat dynamics (perfusion) differ less in trigger time
 SHARED_TIMES = 2  # times that a magnitude and a velocity image series share, at least, and half of all
 ORTHOGONAL = np.cos(np.deg2rad(15.0))  # localisers lie along the patient's axes
+PHASE_SENSITIVE = {"PSIR", "PS"}
+TAGGED = "TAGGED"  # our word for a multi-frame image with saturation bands drawn across the muscle
 T1_MS = 400.0  # a map whose middle is longer than this in the median is of T1: muscle has 950 ms and more, T2 50 ms
-VENC = "VelocityEncodingMaximumValue"
 
 Place = tuple
 Run = Sequence[Instance]
@@ -58,7 +63,7 @@ def contrast(instance: Instance) -> str:
     words = image_words(instance)
     if words & {"MAP", "ECV", "PERFUSION", "MOSAIC"} and "VELOCITY" not in words:
         return "map"
-    if words & {"PSIR", "PS"} or (words & {"P", "R"} and is_inversion(instance)):  # phase or real part
+    if words & PHASE_SENSITIVE or (words & {"P", "R"} and is_inversion(instance)):  # phase or real part
         return "psir"
     return "phase" if words & {"P", "VELOCITY"} or "PHASE" in instance.image_type[2:3] else "magnitude"
 
@@ -143,12 +148,28 @@ def _late(run: Run, key: str) -> Verdict:
     return Verdict(kind, 0.95 if both else 0.85)
 
 
+def _seconds(instance: Instance) -> float:
+    """When the image was acquired, in seconds of the day; NaN where AcquisitionTime is no time."""
+    found = CLOCK.search(instance.acquired)
+    if found is None:
+        return float("nan")
+    hours, minutes, seconds = (float(part) for part in found.groups())
+    return 3600 * hours + 60 * minutes + seconds
+
+
+def _one_a_beat(run: Run) -> bool:
+    """Whether the images were acquired one a heart beat (perfusion): steps of a beat or more between all of them."""
+    steps = np.diff(np.sort([_seconds(item) for item in run]))
+    return len(steps) >= BEATS and bool(np.isfinite(steps).all() and steps.min() > 0 and np.median(steps) > BEAT_S)
+
+
 def _moving(run: Run, key: str) -> Verdict | None:
     """Cine or other dynamics by the times of its frames; None for a still image."""
-    times = [number_of(item, key) for item in run] if key in TIMES else []
-    if times and max(times) - min(times) < CINE_SPAN_MS:
+    spans = {name: np.ptp([number_of(item, name) for item in run]) for name in TIMES}
+    asked = [spans[key]] if key in TIMES else list(spans.values())
+    if any(0 < span < CINE_SPAN_MS for span in asked) or (key not in TIMES and _one_a_beat(run)):
         return _aside(ImageKind.OTHER, 0.8)
-    if times:
+    if key in TIMES:
         return Verdict(ImageKind.CINE, 0.98 if len(run) >= 8 else 0.9)
     if key in RANKS:
         return Verdict(ImageKind.CINE, 0.85)
@@ -165,12 +186,14 @@ def verdict_of(run: Run, *, flow: bool = False) -> Verdict:
         return _aside(ImageKind.FLOW_VELOCITY if kind == "phase" else ImageKind.FLOW_MAGNITUDE, sure)
     if kind == "map":
         return _map(run)
+    if TAGGED in image_words(run[0]):
+        return _aside(ImageKind.OTHER, 0.95)
     if kind == "phase":  # without twin and velocity encoding: several phases can hardly be a map
         return _aside(ImageKind.FLOW_VELOCITY, 0.7) if key in TIMES + RANKS else _map(run)
     echoes = [number_of(item, "EchoTime") for item in run]
     if max(echoes) - min(echoes) > ECHO_MS:
         return _aside(ImageKind.OTHER, 0.8)
-    if is_inversion(run[0]):
+    if is_inversion(run[0]) or image_words(run[0]) & PHASE_SENSITIVE:
         return _late(run, key)
     along_axes = bool(np.abs(run[0].normal).max() > ORTHOGONAL)
     return _moving(run, key) or _aside(ImageKind.LOCALISER, 0.9 if along_axes else 0.6)

@@ -8,26 +8,31 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from cmr_lib.ingest.phases import number_of, phase_key
+from cmr_lib.ingest.phases import TIMES, number_of, phase_key
 from cmr_lib.ingest.reading import Instance
 from cmr_lib.ingest.sequences import contrast, is_inversion
 
 PARALLEL = np.cos(np.deg2rad(2.0))  # directions closer than 2 degrees share a grid
 SLICE_MM = 0.5  # positions closer than this along the normal are one slice
 LONE_GAP_MM = 30.0  # two or three parallel planes further apart than this are separate planes
+ALL_NEW = 4  # series, from which on it is no chance that each has a frame of reference of its own
+LONE_IMAGES = 4  # images of a slice, each a series: from here on a cine whose exporter split it by phase
 STACK_GAP = 2.6  # in a stack of four or more: a gap of more than this many median gaps separates two stacks
 
 
 # --- places -----------------------------------------------------------------------------------------------------
 def frames_are_shared(instances: Iterable[Instance]) -> bool:
-    """Whether FrameOfReferenceUID means nothing here: a de-identifier gave several to one series (GE, public data).
+    """Whether FrameOfReferenceUID means nothing here: a de-identifier gave several to one series, or a new one to each.
 
-    One series is one coordinate system by construction, so all images of such a study are taken as one.
+    One series is one coordinate system by construction, and a scanner keeps it from one series to the next; so all
+    images of such a study are taken as one.
     """
     by_series: dict[str, set[str]] = {}
     for item in instances:
         by_series.setdefault(item.series_uid, set()).add(item.frame_of_reference)
-    return any(len(frames) > 1 for frames in by_series.values())
+    if any(len(frames) > 1 for frames in by_series.values()):
+        return True
+    return len({min(frames) for frames in by_series.values()}) == len(by_series) >= ALL_NEW
 
 
 def _grid(instance: Instance, *, shared: bool, flow: bool) -> tuple:
@@ -37,6 +42,7 @@ def _grid(instance: Instance, *, shared: bool, flow: bool) -> tuple:
         instance.raw.shape,
         tuple(round(side, 3) for side in instance.spacing_mm),
         is_inversion(instance),
+        instance.inverted,
         contrast(instance),
         flow,
     )
@@ -122,10 +128,14 @@ def runs_of(items: Sequence[Instance]) -> list[list[Instance]]:
     """Acquisitions of one slice: by series; inside a series by beats, where it holds several.
 
     AcquisitionNumber numbers the phases on some scanners and the repeats on others: it separates repeats only where
-    each part is one whole beat of CardiacNumberOfImages.
+    each part is one whole beat of CardiacNumberOfImages. Where an exporter gave every image a series of its own, the
+    images that differ in time are one acquisition.
     """
-    runs = []
-    for series in _split(items, lambda item: item.series_uid):
+    runs, parts = [], _split(items, lambda item: item.series_uid)
+    lone = [series[0] for series in parts if len(series) == 1]
+    if len(lone) >= LONE_IMAGES and phase_key(lone) in TIMES and not is_inversion(lone[0]):
+        parts = [*(series for series in parts if len(series) > 1), lone]
+    for series in parts:
         beat = number_of(series[0], "CardiacNumberOfImages")
         several = beat > 1 and len(series) > beat and len(series) % beat == 0
         runs += _beats(series, int(beat)) if several else [series]

@@ -13,7 +13,7 @@ import numpy as np
 
 from cmr_lib import types
 from cmr_lib.ingest.phases import SliceRun, number_of, order_phases, resample_phases
-from cmr_lib.ingest.reading import Instance
+from cmr_lib.ingest.reading import Instance, turned
 from cmr_lib.ingest.sequences import Verdict, contrast, flow_instances, verdict_of
 from cmr_lib.ingest.slices import PARALLEL, SLICE_MM, adjacent, choose_run, cut_slices, plane_groups, runs_of
 
@@ -65,8 +65,8 @@ def _facts(slices: Sequence[Judged]) -> dict[str, float | int | str]:
 
 
 def _equal_phases(run: SliceRun, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Frames and times of a slice with exactly `count` phases."""
-    frames = np.stack([item.pixels() for item in run.instances])
+    """Frames (modality values) and times of a slice with exactly `count` phases."""
+    frames = np.stack([item.values() for item in run.instances])
     if len(frames) == count:
         return frames, run.trigger_ms
     return resample_phases(frames, run.trigger_ms, run.rr_ms, count), np.arange(count) * run.rr_ms / count
@@ -76,11 +76,11 @@ def build_stack(slices: Sequence[Judged], keys: tuple[str, ...]) -> types.Stack:
     """A stack from slices in order of position; unequal numbers of phases are resampled to the median number."""
     count = int(np.median([len(one.run.instances) for one in slices]))
     frames, times = zip(*(_equal_phases(one.run, count) for one in slices), strict=True)
-    first = slices[0].run.instances[0]
+    first, pixels = slices[0].run.instances[0], np.stack(frames)
     return types.Stack(
         sequence=slices[0].verdict.sequence,
         view=types.View.UNKNOWN,
-        pixels=np.stack(frames),
+        pixels=turned(pixels) if first.inverted else pixels,
         origins_mm=np.stack([one.run.instances[0].origin_mm for one in slices]),
         row_direction=first.row_direction,
         col_direction=first.col_direction,

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cmr_lib.ingest.enhanced import parse_all
-from cmr_lib.ingest.files import LIMITS, RawFile, is_zip, raw_files, read_regular, safe_name
+from cmr_lib.ingest.files import LIMITS, Limits, RawFile, is_zip, raw_files, read_regular, safe_name
 from cmr_lib.ingest.gaps import gaps_of
 from cmr_lib.ingest.header import quiet_pydicom, study_uid_of
 from cmr_lib.ingest.person import age_band, age_years, day_of, sex_of
@@ -45,11 +45,11 @@ class StudyRead:
 
 
 # --- finding ----------------------------------------------------------------------------------------------------
-def _peek(files: Iterable[Path]) -> str:
+def _peek(files: Iterable[Path], limits: Limits) -> str:
     """StudyInstanceUID of the first of some files that has one; "" if none does."""
     for path in list(files)[:PEEK]:
         try:
-            if uid := study_uid_of(read_regular(path)):
+            if uid := study_uid_of(read_regular(path, limits.file_bytes)):
                 return uid
         except Refused:
             continue
@@ -70,16 +70,16 @@ def _listing(folder: Path) -> tuple[list[Path], list[Path], list[Path], list[Pat
     return zips, folders, files, links
 
 
-def _below(folder: Path, depth: int) -> tuple[list[Path], set[str]]:
+def _below(folder: Path, depth: int, limits: Limits) -> tuple[list[Path], set[str]]:
     """Entries of the studies at or below a folder, and the study UIDs that were seen there."""
     zips, folders, files, links = _listing(folder)
-    own = _peek(files)
+    own = _peek(files, limits)
     if zips and own:
         raise ValueError(
             f"A folder {depth} below the studies' own holds DICOM files beside {len(zips)} .zip studies; wanted one or "
             "the other: give the files a folder of their own."
         )
-    inner = [_below(child, depth + 1) for child in folders] if depth < LIMITS.depth else []
+    inner = [_below(child, depth + 1, limits) for child in folders] if depth < limits.depth else []
     uids = {own} - {""}
     uids = uids.union(*(found for _, found in inner))
     holders = sum(bool(found) for _, found in inner)
@@ -89,7 +89,7 @@ def _below(folder: Path, depth: int) -> tuple[list[Path], set[str]]:
     return [*zips, *links, *(entry for entries, _ in inner for entry in entries)], uids
 
 
-def find_studies(root: Path | str) -> list[Path]:
+def find_studies(root: Path | str, limits: Limits = LIMITS) -> list[Path]:
     """One entry a study below `root`, sorted: a .zip, or the uppermost folder whose files share a StudyInstanceUID.
 
     Links are listed (and refused when read), never followed; loose files that are not DICOM are passed over. An empty
@@ -100,7 +100,7 @@ def find_studies(root: Path | str) -> list[Path]:
         raise FileNotFoundError(f"Folder of studies {root} not found.")
     if not root.is_dir():
         return [root]
-    return sorted(_below(root, 0)[0])
+    return sorted(_below(root, 0, limits)[0])
 
 
 # --- reading ----------------------------------------------------------------------------------------------------
@@ -172,8 +172,17 @@ def _without_doubles(found: list[File], ledger: _Ledger) -> list[File]:
     return kept
 
 
+def _strangers(instances: Sequence[Instance]) -> bool:
+    """Whether images say that they are of several studies, and no two studies share a frame of reference."""
+    frames: dict[str, set[str]] = {}
+    for item in instances:
+        frames.setdefault(item.study_uid, set()).add(item.frame_of_reference)
+    known = [found for found in frames.values() if "" not in found]
+    return len(known) == len(frames) > 1 and sum(map(len, known)) == len(set().union(*known))
+
+
 def _identity(instances: Sequence[Instance]) -> tuple[str, str]:
-    """Patient and accession of a study. Raises Refused if it holds no image, or two of either."""
+    """Patient and accession of a study. Raises Refused if it holds no image, two of either, or several studies."""
     if not instances:
         raise Refused("E_NO_IMAGES")
     patients, accessions = set(), set()
@@ -185,6 +194,8 @@ def _identity(instances: Sequence[Instance]) -> tuple[str, str]:
         raise Refused("E_IDENTITY_CONFLICT", "PatientID")
     if len(accessions) > 1:
         raise Refused("E_SEVERAL_STUDIES", "AccessionNumber")
+    if not accessions and _strangers(instances):
+        raise Refused("E_SEVERAL_STUDIES", "StudyInstanceUID")
     return next(iter(patients), ""), next(iter(accessions), "")
 
 
@@ -228,18 +239,20 @@ def study_name(path: Path) -> str:
     return safe_name(path.stem if path.suffix.lower() == ".zip" else path.name)
 
 
-def read_study(path: Path | str, key: bytes) -> StudyRead:
+def read_study(path: Path | str, key: bytes, limits: Limits = LIMITS, name: str = "") -> StudyRead:
     """Everything usable in one study (a .zip or a folder), and a row for everything else.
 
     The study is named by its AccessionNumber, or by the name of its folder or .zip where that is empty. A study that
-    cannot be used has no stacks and a row of level "study". Raises FileNotFoundError; never for what files hold.
+    cannot be used has no stacks and a row of level "study". `limits` cap files and bytes; `name` is used for the
+    folder's where other studies have the same one. Raises FileNotFoundError; never for what files hold.
     """
     path = Path(path)
-    ledger = _Ledger(key, keyed_name(key, "study", study_name(path)))
+    name = name or study_name(path)
+    ledger = _Ledger(key, keyed_name(key, "study", name))
     path.lstat()
     try:
         with quiet_pydicom():
-            found = _parse_files(raw_files(path), ledger)
+            found = _parse_files(raw_files(path, limits), ledger)
     except Refused as refused:
         ledger.counts = dict.fromkeys(ledger.counts, 0) | {"found": 1}
         return _refuse_study(ledger, refused, 1)
@@ -247,7 +260,7 @@ def read_study(path: Path | str, key: bytes) -> StudyRead:
         patient, accession = _identity([image for _, images in found for image in images])
     except Refused as refused:
         return _refuse_study(ledger, refused, len(found))
-    accession = accession or study_name(path)
+    accession = accession or name
     _rename(ledger, keyed_name(key, "study", accession))
     built = _stack_up(_without_doubles(found, ledger), ledger)
     if not built.stacks:

@@ -30,7 +30,7 @@ BESIDE_DEG = 50.0  # nor do those further than this from parallel to the septum
 RIGHT_TILT_DEG = 15.0  # how much the right ventricle's planes lean to the left one's axis, at the apex or the base
 TILT_SPREAD_DEG = 12.0  # one standard deviation of that
 SURE = 0.7  # share of belief from which geometry decides
-TIE = 0.2  # from here up to that the text may decide
+TIE = 0.5  # share of the best one's belief from which on another view is a contender: then the text may decide
 BLIND_SHARE = 0.6  # of planes parallel to the septum that pass the left ventricle, not the right one
 USUAL_PLANE_DEG = 15.0  # scatter of planes about their segment where the axis is only assumed
 PATTERNS = {
@@ -60,7 +60,7 @@ def decide(shares: dict[View, float], claimed: View) -> Named:
     best = max(shares, key=lambda view: shares[view])
     if shares[best] >= SURE:
         return best, shares[best], "geometry"
-    if shares.get(claimed, 0.0) >= TIE:
+    if shares.get(claimed, 0.0) >= TIE * shares[best] > 0:
         return claimed, shares[claimed], "text"
     return UNNAMED
 

@@ -31,7 +31,7 @@ AHEAD = 4  # studies in work or waiting to be yielded, for each worker
 
 @dataclass(frozen=True)
 class Caps:
-    """What one study may cost. How large files and archives may be is in `files.Limits`."""
+    """What one study may cost; the stage takes those of params. How large files may be is in `files.Limits`."""
 
     seconds: float = 600.0
     memory_bytes: int = 6 * 2**30  # on top of what a fresh worker has

@@ -167,6 +167,19 @@ class ClipShape(_Strict):
     phases: Annotated[int, Field(ge=2, le=64)]  # cine clips are resampled on the RR interval to this many
 
 
+class Caps(_Strict):
+    """What one study may cost; beyond it the study, or the file, is refused with a code."""
+
+    seconds: Amount  # of reading and preparing: E_TIMEOUT
+    memory_mib: Positive  # on top of what a fresh worker has: E_MEMORY
+    files: Positive  # in a folder (E_TOO_BIG) or an archive (E_ARCHIVE)
+    file_mib: Positive  # one file, unpacked: E_TOO_BIG
+    study_mib: Positive  # all files of a study, unpacked: E_TOO_BIG, E_ARCHIVE
+    ratio: Positive  # bytes out of an archive's entry for each byte in: E_ARCHIVE
+    depth: Count  # folders below the study's own
+    worker_studies: Positive  # then the worker process is replaced, so that nothing can pile up
+
+
 class Preprocess(_Strict):
     """Stage preprocess."""
 
@@ -178,6 +191,7 @@ class Preprocess(_Strict):
     identity: Identity
     split: SplitShares
     clip: ClipShape
+    caps: Caps
     workers: Positive
 
     @model_validator(mode="after")

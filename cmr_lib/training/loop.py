@@ -98,7 +98,8 @@ def _start(
         raise ValueError(f"{len(without)} of {len(keys)} studies have no report (first: {without[0]}): leave them out.")
     if len(train) < settings.optim.batch_studies:
         raise ValueError(
-            f"optim.batch_studies is {settings.optim.batch_studies}, but only {len(train)} studies train: lower it."
+            f"optim.batch_studies is {settings.optim.batch_studies}, but only {len(train)} studies train: lower it, or "
+            "embed with the shipped weights and train nothing (mode: frozen, init: released)."
         )
     device = choose_device(settings.device)
     model.to(device)

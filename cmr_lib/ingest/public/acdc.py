@@ -6,12 +6,16 @@ database/{training,testing}/patientNNN/
     patientNNN_frameEE_gt.nii.gz    drawings at ED and ES: 1 right cavity, 2 muscle, 3 left cavity
     patientNNN_frameEE.nii.gz       frame EE of the cine again (not needed)
 
-Affines of this set may hold a bare table position: `nifti.short_axis` says what happens then.
+Layout, keys of Info.cfg and labels agree with public loaders (github.com/mathpluscode/CineMA at 74aa033,
+cinema/data/acdc/README.md), the licence with a redistribution's card (huggingface.co/datasets/YongchengYAO/ACDC).
+MANDATORY_CITATION.md beside the files is not needed here. Affines of this set may hold a bare table position:
+`nifti.short_axis` says what happens then.
 """
 
 import re
 from pathlib import Path
 
+from cmr_lib.ingest.files import LIMITS, Limits
 from cmr_lib.ingest.public import measure, nifti
 from cmr_lib.ingest.public.record import Case, Content, Labels, PublicSet, folders_below, read_named
 from cmr_lib.ingest.rejects import Refused
@@ -52,13 +56,13 @@ def _size(info: dict[str, str], key: str) -> float:
         return float("nan")
 
 
-def read(case: Case, _key: bytes) -> Content:
+def read(case: Case, _key: bytes, limits: Limits = LIMITS) -> Content:
     """The cine and what the drawings measure. Raises Refused, naming the part of the layout that is missing."""
-    info = info_of(read_named(case.folder, "Info.cfg", "Info.cfg").decode("latin-1"))
+    info = info_of(read_named(case.folder, "Info.cfg", "Info.cfg", limits).decode("latin-1"))
     names = [f"{case.name}_4d.nii.gz", *(f"{case.name}_frame{int(info[key]):02d}_gt.nii.gz" for key in ("ED", "ES"))]
     tags = ("4d.nii.gz", "frame ED gt.nii.gz", "frame ES gt.nii.gz")
     moving, *drawn = (
-        nifti.load(read_named(case.folder, name, tag), tag) for name, tag in zip(names, tags, strict=True)
+        nifti.load(read_named(case.folder, name, tag, limits), tag) for name, tag in zip(names, tags, strict=True)
     )
     full, empty = (nifti.values(image, 3, tag) for image, tag in zip(drawn, tags[1:], strict=True))
     if not full.shape == empty.shape == moving.shape[:3]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from cmr_lib.ingest.files import LIMITS, Limits
 from cmr_lib.ingest.header import READ_ERRORS
 from cmr_lib.ingest.public.acdc import ACDC
 from cmr_lib.ingest.public.mnms import MNMS
@@ -26,10 +27,10 @@ def find_cases(source: str, root: Path | str) -> list[Case]:
     return cases
 
 
-def read_case(case: Case, key: bytes) -> PublicStudy:
+def read_case(case: Case, key: bytes, limits: Limits = LIMITS) -> PublicStudy:
     """One case as a study with labels; a case that breaks its layout has no stacks and one row that says where."""
     try:
-        found = SETS[case.source].read(case, key)
+        found = SETS[case.source].read(case, key, limits)
     except Refused as refused:
         return refused_case(case, refused, key)
     except READ_ERRORS as error:

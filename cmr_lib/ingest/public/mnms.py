@@ -4,10 +4,13 @@ OpenDataset/{Training/{Labeled,Unlabeled},Validation,Testing}/<code>/
     <code>_sa.nii.gz       the cine
     <code>_sa_gt.nii.gz    the same size; drawings on frames ED and ES, zero elsewhere: 1 left cavity, 2 muscle,
                            3 right cavity (in Unlabeled: a dummy)
-211230_M&Ms_Dataset_information_diagnosis_opendataset.csv    External code, VendorName, Vendor, Centre, ED, ES
-                           (frames, counted from 0), Age, Pathology, Sex, Height (cm), Weight (kg)
+211230_M&Ms_Dataset_information_diagnosis_opendataset.csv    a column of row numbers without a name, External code,
+                           VendorName, Vendor, Centre, ED, ES (frames, counted from 0), Age, Pathology, Sex, Height (cm)
+                           and Weight (kg; the last two may be empty)
 
-Names of columns are read as they were published in the open data set; no copy was at hand to check them against.
+No copy of the set was at hand. Folders, columns, labels and the count from 0 agree with a public loader
+(github.com/mathpluscode/CineMA at 4a08b0e, cinema/data/mnms/README.md and preprocess.py; the pairing of letters A to D
+with makers is that of the challenge's paper). Its licence stands in neither, so the card names the set's own terms.
 """
 
 import csv
@@ -17,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cmr_lib.ingest.files import LIMITS, Limits
 from cmr_lib.ingest.public import measure, nifti
 from cmr_lib.ingest.public.record import Case, Content, Labels, PublicSet, folders_below, read_named
 from cmr_lib.ingest.rejects import Refused
@@ -69,12 +73,12 @@ def _told(row: Mapping[str, str]) -> Labels:
     return found | ({"age_years": age} if 0 < age < 120 else {})
 
 
-def _drawn(case: Case, frames: int, name: str) -> tuple[Labels, np.ndarray | None]:
+def _drawn(case: Case, frames: int, name: str, limits: Limits) -> tuple[Labels, np.ndarray | None]:
     """Measures and the mask at end-diastole; nothing where a case is officially without drawings."""
     tags = ("sa_gt.nii.gz", "csv ED/ES")
     if "Unlabeled" in case.folder.parts:
         return {}, None
-    image = nifti.load(read_named(case.folder, name, tags[0]), tags[0])
+    image = nifti.load(read_named(case.folder, name, tags[0], limits), tags[0])
     masks = nifti.values(image, 4, tags[0])
     moments = [_number(case.row, key) for key in ("ED", "ES")]
     if not all(moment in range(frames) for moment in moments):
@@ -86,13 +90,13 @@ def _drawn(case: Case, frames: int, name: str) -> tuple[Labels, np.ndarray | Non
     return found | {"ed_phase": moments[0] / frames, "es_phase": moments[1] / frames}, full
 
 
-def read(case: Case, _key: bytes) -> Content:
+def read(case: Case, _key: bytes, limits: Limits = LIMITS) -> Content:
     """The cine and what table and drawings say. Raises Refused, naming the part of the layout that is missing."""
     if not case.row:
         raise Refused("E_LAYOUT", "csv row")
     names = [f"{case.name}_sa.nii.gz", f"{case.name}_sa_gt.nii.gz"]
-    moving = nifti.load(read_named(case.folder, names[0], "sa.nii.gz"), "sa.nii.gz")
-    measured, full = _drawn(case, nifti.values(moving, 4, "sa.nii.gz").shape[3], names[1])
+    moving = nifti.load(read_named(case.folder, names[0], "sa.nii.gz", limits), "sa.nii.gz")
+    measured, full = _drawn(case, nifti.values(moving, 4, "sa.nii.gz").shape[3], names[1], limits)
     found = _told(case.row) | measured
     found |= measure.indexed(found, _number(case.row, "Height"), _number(case.row, "Weight"))
     maker = MAKERS.get(case.row.get("Vendor", "").upper()) or vendor_of(case.row.get("VendorName", ""))
@@ -109,7 +113,7 @@ MNMS = PublicSet(
     citation="V. M. Campello, P. Gkontra, C. Izquierdo, et al. Multi-Centre, Multi-Vendor and Multi-Disease Cardiac "
     "Segmentation: The M&Ms Challenge. IEEE Transactions on Medical Imaging 40(12), 3543–3554, 2021, "
     "doi 10.1109/TMI.2021.3090082",
-    licence="by the set's own terms of use: research, with citation; not to be passed on",
+    licence="by the set's own terms of use, which we could not read: see www.ub.edu/mnms before any use",
     find=find,
     read=read,
 )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cmr_lib.ingest.files import LIMITS, read_regular, walk
+from cmr_lib.ingest.files import LIMITS, Limits, read_regular, walk
 from cmr_lib.ingest.rejects import Refused, reject
 from cmr_lib.ingest.studies import StudyRead
 from cmr_lib.project import keyed_name
@@ -57,7 +57,7 @@ class PublicSet:
     citation: str  # whoever uses the set must cite this
     licence: str
     find: Callable[[Path], list[Case]]  # empty: not this layout
-    read: Callable[[Case, bytes], Content | PublicStudy]  # raises Refused
+    read: Callable[[Case, bytes, Limits], Content | PublicStudy]  # raises Refused
 
 
 def listing(case: Case) -> list[str]:
@@ -65,12 +65,12 @@ def listing(case: Case) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for folder in case.folders for path in walk(folder))
 
 
-def read_named(folder: Path, name: str, tag: str) -> bytes:
-    """The bytes of a file of the layout. Raises Refused: E_LAYOUT with the tag where it is absent, else E_IO."""
+def read_named(folder: Path, name: str, tag: str, limits: Limits = LIMITS) -> bytes:
+    """The bytes of a file of the layout. Raises Refused: E_LAYOUT with the tag if absent, else as `read_regular`."""
     path = folder / name
     if not path.is_file():
         raise Refused("E_LAYOUT", tag)
-    return read_regular(path, LIMITS.file_bytes)
+    return read_regular(path, limits.file_bytes)
 
 
 def accounted(case: Case, content: Content, key: bytes) -> PublicStudy:

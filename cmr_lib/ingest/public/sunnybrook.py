@@ -5,6 +5,10 @@
         IM-0001-NNNN-{i,o}contour-manual.txt     inner and outer wall, one "x y" pixel pair a line
     scd_patientdata.csv                          PatientID, OriginalID, Gender, Age, Pathology
 
+The columns agree with public loaders, in whatever order; OriginalID may lack the zero of the folder's name (SC-HF-I-1).
+Licence and reference: cardiacatlas.org, Sunnybrook Cardiac Data (CC0 1.0). Some patients have several CINESAX folders:
+the largest short-axis stack counts.
+
 NNNN is the InstanceNumber of the image in the short-axis series, which counts the frames of a slice, then the next
 slice. So with p frames a slice, image n shows frame (n − 1) mod p. Of the two frames with most contours, the fuller is
 end-diastole (it need not be the first by trigger time).
@@ -20,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from cmr_lib.ingest.files import read_regular
+from cmr_lib.ingest.files import LIMITS, Limits, read_regular
 from cmr_lib.ingest.public import measure
 from cmr_lib.ingest.public.record import Case, Labels, PublicSet, PublicStudy, folders_below
 from cmr_lib.ingest.rejects import Refused, reject
@@ -121,9 +125,9 @@ def _contours(folder: Path) -> dict[tuple[str, int], Contour]:
     return {(found[2], int(found[1])): parse_contour(read_regular(path)) for path, found in matches if found}
 
 
-def read(case: Case, key: bytes) -> PublicStudy:
+def read(case: Case, key: bytes, limits: Limits = LIMITS) -> PublicStudy:
     """The DICOM study as any other, with labels from table and contours. Raises Refused for contours without sense."""
-    study = read_study(case.folder, key)
+    study = read_study(case.folder, key, limits)
     short = [one for one in study.stacks if one.view == View.SAX and one.sequence == Sequence.CINE]
     contours = _contours(case.extra) if case.extra else {}
     found = _told(case)
