@@ -28,6 +28,9 @@ preprocess:
     max_reject_share: 0.5
   identity:
     key_file: {key}
+pretrain:
+  optim:
+    batch_studies: 4
 """
 
 
