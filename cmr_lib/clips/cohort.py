@@ -11,6 +11,7 @@ from cmr_lib.clips.prepare import PreparedClip
 from cmr_lib.ingest.public import catalogue
 from cmr_lib.ingest.rejects import reject
 from cmr_lib.ingest.tables import read_reports
+from cmr_lib.reports.identifiers import Identifiers
 from cmr_lib.types import Reject, Split
 
 MAX_REPORT_CHARS = 100_000
@@ -38,6 +39,7 @@ class StudyResult:
     quality: dict[str, float | int] = field(default_factory=dict)
     split: Split | None = None  # a public set's own
     day: datetime.date | None = None  # restricted: leaves shifted by the patient's own number of days
+    known: Identifiers = field(default_factory=Identifiers)  # restricted: what its report must not say; never written
     used: bool = False  # its clips are in the store
 
     def refuse(self, code: str, tag: str = "") -> None:
