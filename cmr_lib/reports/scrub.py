@@ -150,8 +150,11 @@ def scrub(
 
 
 @lru_cache(maxsize=2)
-def _analyzer(model: str) -> Any:
-    """Presidio with the spaCy model in a folder: seconds to make, so it is made once."""
+def analyzer(model: str) -> Any:
+    """Presidio with the spaCy model in a folder: seconds to make, so it is made once.
+
+    Raises FileNotFoundError without the model, RuntimeError without the library.
+    """
     if not Path(model).is_dir():
         raise FileNotFoundError(
             "No spaCy model in the folder given for Presidio; wanted: an unpacked model, e.g. en_core_web_lg."
@@ -173,8 +176,8 @@ def _analyzer(model: str) -> Any:
 def presidio_spans(text: str, model: Path | str) -> Iterator[tuple[int, int, str, str]]:
     """Persons and places that Presidio finds with the spaCy model in the folder `model`; nothing is fetched.
 
-    Raises FileNotFoundError without the model, RuntimeError without the library.
+    Raises as `analyzer`.
     """
     kinds = {"PERSON": "NAME", "LOCATION": "PLACE"}
-    for found in _analyzer(str(model)).analyze(text=text, language="en", entities=list(kinds)):
+    for found in analyzer(str(model)).analyze(text=text, language="en", entities=list(kinds)):
         yield found.start, found.end, kinds[found.entity_type], f"[{kinds[found.entity_type]}]"
