@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from cmr_lib.ingest.files import safe_name, walk
 from cmr_lib.ingest.rejects import reject
 from cmr_lib.params import ReportColumns
 from cmr_lib.project import keyed_name
@@ -161,18 +162,19 @@ def _folder_rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
 
     A file is named by its accession number, and lies in a folder named by its patient or in the root.
     """
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in TEXTS:
-            continue
-        facts, patient = path.lstat(), path.parent.name if path.parent != folder else ""
+    for path in walk(folder):
+        name, facts = safe_name(path.stem), path.lstat()
+        patient = safe_name(path.parent.name) if path.parent != folder else ""
         if not stat.S_ISREG(facts.st_mode):
-            yield patient, path.stem, "", "N_NOT_REGULAR"
+            yield patient, name, "", "N_NOT_REGULAR"
+        elif path.suffix.lower() not in TEXTS:
+            yield patient, name, "", "N_NO_REPORT"
         elif facts.st_size > MAX_TEXT_BYTES:
-            yield patient, path.stem, "", "E_REPORT_TOO_LONG"
+            yield patient, name, "", "E_REPORT_TOO_LONG"
         elif (found := decoded(path.read_bytes())) is None:
-            yield patient, path.stem, "", "E_REPORT_BINARY"
+            yield patient, name, "", "E_REPORT_BINARY"
         else:
-            yield patient, path.stem, found[0].strip(), "" if found[1] == "utf-8" else "W_ENCODING"
+            yield patient, name, found[0].strip(), "" if found[1] == "utf-8" else "W_ENCODING"
 
 
 # --- rows to reports --------------------------------------------------------------------------------------------
