@@ -76,7 +76,7 @@ def a_png(pixels=(4, 4), zipped=True):
 
 def an_image(kind):
     exif = Image.Exif()
-    exif[0x010E] = SENTENCE.encode("utf-8").decode("latin-1")
+    exif[0x010E] = SENTENCE.encode()
     return written(lambda buffer: Image.new("L", (4, 4)).save(buffer, kind, exif=exif))
 
 

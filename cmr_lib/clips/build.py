@@ -60,8 +60,8 @@ def _find(settings: params.Preprocess, folder: Path, key: bytes) -> list[Item]:
     items: list[Item] = [*find_cases(settings.source, folder)] if public else [*find_studies(folder)]
     if not items:
         raise ValueError(
-            f"No study in {folder}: wanted one .zip or one folder of DICOM files a study, found neither. "
-            "Check cohort.studies."
+            "No study in the folder that cohort.studies names: wanted one .zip or one folder of DICOM files a study, "
+            "found neither."
         )
     return sorted(
         items[: settings.cohort.max_studies], key=lambda item: project.keyed_name(key, "study", name_of(item))

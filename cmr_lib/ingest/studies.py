@@ -100,7 +100,7 @@ def find_studies(root: Path | str) -> list[Path]:
     """
     root = Path(root)
     if not root.exists():
-        raise FileNotFoundError(f"Folder of studies {root} not found.")
+        raise FileNotFoundError("The folder of studies (cohort.studies) is not there: correct its path.")
     if not root.is_dir():
         return [root]
     return sorted(_below(root, 0)[0])

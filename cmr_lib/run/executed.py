@@ -1,11 +1,14 @@
 """The executed copy: the same bytes for the same run, and nothing in it of the machine that made it."""
 
 import copy
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from cmr_lib import project
 
 COPY_LIMIT_BYTES = 1_000_000
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -27,6 +30,17 @@ def _without(text: str, private: Mapping[str, str]) -> str:
     for path in sorted(private, key=len, reverse=True):
         text = text.replace(path, f"<{private[path]}>")
     return text
+
+
+def hide_paths(file: Path, private: Mapping[str, str]) -> None:
+    """Name private paths in a notebook on disk as well, wherever they stand in it: sources, metadata, tracebacks."""
+    if not private or not file.is_file():
+        return
+    text = file.read_text(encoding="utf-8")
+    for path in sorted(private, key=len, reverse=True):
+        for ascii_only in (False, True):
+            text = text.replace(json.dumps(path, ensure_ascii=ascii_only)[1:-1], f"<{private[path]}>")
+    project.write_text(file, text)
 
 
 def _is_text(mime: str) -> bool:

@@ -132,7 +132,6 @@ def _write_tables(clinic: Clinic, rows: list[dict[str, str]], seed: int) -> None
     bad = {
         "duplicate accession": _csv(other).encode(),
         "no header": _csv(rows, header=False).encode(),
-        "other header": f"id of {plan.name('table: header')}\n1\n".encode(),
         "ragged": _csv(rows).encode("cp1252") + f'1,2,3,4,5,6,7,8,9,"{plan.name("table: ragged")}'.encode("cp1252"),
         "binary": b"\0\1\2" + plan.name("table: binary").encode() + bytes(range(256)),
         "empty": b"",

@@ -22,7 +22,7 @@ def _mishaps(tables: list[str], missing: str) -> Iterator[dict[str, Any]]:
     yield {"cohort": {"reports": f"{missing}.csv"}}
     yield {"cohort": {"studies": missing}}
     yield {"cohort": {"studies": str(Path(missing).parent / "nothing")}}
-    yield {"identity": {"key_file": missing}}
+    yield {"identity": {"key_file": str(Path(missing).parent / "no key")}}
     yield {"cohort": {"max_reject_share": 0.01}}
     yield {"cohort": {"max_studies": missing}}
 

@@ -1,6 +1,8 @@
 """The restricted zone: the only places where an identifier may stand, and why. Everything else is searched.
 
 It is what a clinic must guard as it guards its archive: mode 0700, no backup to others, no DVC remote that others read.
+Reports as they were written stay in the memory of the stage preprocess, so no output is listed here. Scrubbed reports
+(reports.parquet) are searched like everything else; they are text all the same and not for others to read.
 """
 
 from collections.abc import Iterator
@@ -24,9 +26,8 @@ ZONE: tuple[Place, ...] = (
     Place(KEY, ".", "the naming key: with it, keyed names can be linked to patients again"),
     Place(ROOT, "params/clinic/local.yaml", "names the clinic's folders; ignored by git"),
     Place(COPY, "params/clinic/local.yaml", "the copy's own local.yaml"),
-    Place(COPY, ".dvc/cache", "the clinic's own cache: earlier versions of everything below, texts included"),
+    Place(COPY, ".dvc/cache", "the clinic's own cache: every version of its outputs, those of older code too"),
     Place(COPY, ".dvc/site", "the clinic's own site cache: DVC keeps names and hashes of files there"),
-    Place(COPY, "outputs/clinic/preprocess/reports.parquet", "text of reports: scrubbed, yet text"),
 )
 
 
