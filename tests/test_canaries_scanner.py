@@ -125,6 +125,10 @@ def in_base64(data):
     return base64.b64encode(data).decode()
 
 
+def in_html(picture):
+    return f"<img src='data:image/png;base64,{in_base64(picture)}'>"
+
+
 def zstd(data):
     return pyarrow.compress(data, codec="zstd", asbytes=True)
 
@@ -155,7 +159,7 @@ CARRIERS = {
     "notebook, list of lines": lambda: a_notebook(data=["ab\n", SENTENCE]),
     "notebook, metadata": lambda: a_notebook(data="x", metadata={"path": NAME}),
     "notebook, picture": lambda: a_notebook("image/png", in_base64(a_png())),
-    "notebook, picture in HTML": lambda: a_notebook("text/html", f"<img src='data:image/png;base64,{in_base64(a_png())}'>"),
+    "notebook, picture in HTML": lambda: a_notebook("text/html", in_html(a_png())),
     "PNG": lambda: a_png(zipped=False),
     "PNG, compressed text": a_png,
     "JPEG, Exif": lambda: an_image("jpeg"),

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmr_lib import params, project
-from cmr_lib.run.executed import complaints, hide_paths, normalise, private_paths
+from cmr_lib.run.executed import complaints, hide_paths, named_paths, normalise, private_paths
 from cmr_lib.run.kernel import execute, fix_environment, killable, own_kernel
 from cmr_lib.run.source import RunError, collect, read, stage_of
 
@@ -34,6 +34,8 @@ def run(notebook: Path, out: Path, files: Sequence[Path | str] = (), settings: S
     try:
         with own_kernel(), killable():
             executed = execute(notebook, partial, values)
+    except RunError as error:
+        raise RunError(named_paths(str(error), private)) from error
     finally:
         hide_paths(partial, private)  # what is left of a failed run is shown to others
     clean = normalise(executed, private)

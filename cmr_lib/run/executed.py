@@ -26,7 +26,8 @@ def private_paths(values: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield values, name
 
 
-def _without(text: str, private: Mapping[str, str]) -> str:
+def named_paths(text: str, private: Mapping[str, str]) -> str:
+    """A text with each private path replaced by its name in angle brackets."""
     for path in sorted(private, key=len, reverse=True):
         text = text.replace(path, f"<{private[path]}>")
     return text
@@ -55,9 +56,9 @@ def _clean_outputs(outputs: Sequence[Any], private: Mapping[str, str]) -> list[A
             continue
         for mime, data in output.get("data", {}).items():
             if isinstance(data, str) and _is_text(mime):
-                output.data[mime] = _without(data, private)
+                output.data[mime] = named_paths(data, private)
         if output.output_type == "stream":
-            output.text = _without(output.text, private)
+            output.text = named_paths(output.text, private)
             if kept and kept[-1].output_type == "stream":
                 kept[-1].text += output.text
                 continue
@@ -80,7 +81,7 @@ def normalise(nb: Any, private: Mapping[str, str] | None = None) -> Any:
         cell["id"] = f"c{number:03d}"
         tags = cell.metadata.get("tags")
         cell.metadata = type(nb.metadata)({"tags": tags} if tags else {})
-        cell.source = _without(cell.source, private)
+        cell.source = named_paths(cell.source, private)
         if cell.cell_type == "code":
             cell.outputs = _clean_outputs(cell.outputs, private)
     return nb

@@ -28,6 +28,7 @@ STAGES = tuple(stage for stage in params.STAGES if stage != "simulate")
 class Outcome:
     """What a campaign planted, ran and found."""
 
+    canaries: list[Canary] = field(default_factory=list)
     planted: dict[int, int] = field(default_factory=dict)  # identifiers by study
     missed: list[Canary] = field(default_factory=list)  # planted, and not found in the input: the search is blind there
     ran: dict[str, bool] = field(default_factory=dict)  # by stage
@@ -113,6 +114,7 @@ def campaign(source: Path, hospital: Path, base: Path, *, studies: int = 10, see
     set_up(source, clinic, machine)
     hunt = Hunt(clinic.canaries)
     outcome.seconds["planting"] = round(time.perf_counter() - start, 1)
+    outcome.canaries = hunt.canaries
     outcome.planted = {n: sum(canary.study == n for canary in hunt.canaries) for n in range(studies)}
     search = scan.Scan(hunt)
     _timed(outcome, "stages", lambda: outcome.ran.update(run_stages(machine)))
