@@ -169,7 +169,8 @@ def keyed_name(key: bytes, kind: str, value: str) -> str:
     """A 16-digit name for an identifier: HMAC-SHA256 of (kind, value). Without the key it cannot be enumerated."""
     if not value:
         raise ValueError(f"An empty {kind} has no name.")
-    return hmac.new(key, f"{kind}\0{value}".encode(), hashlib.sha256).hexdigest()[:16]
+    text = f"{kind}\0{value}".encode("utf-8", "surrogateescape")  # names on disk need not be UTF-8
+    return hmac.new(key, text, hashlib.sha256).hexdigest()[:16]
 
 
 def shift_days(key: bytes, patient: str) -> int:

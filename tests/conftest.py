@@ -34,6 +34,24 @@ def real_data_folder() -> Path | None:
     return folder if any(folder.glob("*.tar.*")) else None
 
 
+@pytest.fixture(scope="session")
+def ten_studies(tmp_path_factory) -> Path:
+    """A folder with ten zipped phantom studies of ten patients, reports.csv and truth.csv: made once, never changed.
+
+    One more report has no images. The text names nobody.
+    """
+    from cmr_lib import params
+    from cmr_lib.simulate import cohort
+
+    folder = tmp_path_factory.mktemp("ten_studies")
+    values = params.read_yaml(ROOT / "params/smoke/simulate.yaml") | {"out_dir": str(folder), "data_dir": str(folder)}
+    shares = {"repeat_share": 0.0, "no_report_share": 0.0, "orphan_report_share": 0.1}
+    values |= {"hospital": {"n_patients": 10} | shares, "external": dict.fromkeys(values["external"], 0)}
+    values["reader"] |= {"identifier_share": 0.0}
+    cohort.write_hospital(params.check("simulate", values | {"seed": 77, "workers": 1}), progress=False)
+    return folder
+
+
 @pytest.fixture
 def real_data() -> Path:
     """Folder of the real studies' archives; the test is skipped where they are absent."""

@@ -192,7 +192,7 @@ def test_only_the_first_studies_are_read_when_asked(tmp_path, hospital):
 # --- one clear sentence -----------------------------------------------------------------------------------------
 def test_an_empty_folder_stops_the_stage_in_a_sentence(tmp_path):
     (tmp_path / "studies").mkdir()
-    with pytest.raises(ValueError, match=r"No study in .*wanted one \.zip or one folder.*Check cohort.studies"):
+    with pytest.raises(ValueError, match=r"No study in .*cohort.studies.*wanted one \.zip or one folder"):
         preprocess(clinic(tmp_path, studies=str(tmp_path / "studies")), progress=False)
 
 

@@ -14,9 +14,7 @@ import pandas as pd
 import pydicom
 import pytest
 
-from cmr_lib import params
 from cmr_lib.evaluation import released
-from cmr_lib.simulate import cohort
 from tools import embed
 
 pytestmark = pytest.mark.pipeline
@@ -26,19 +24,12 @@ STUDIES = 10
 
 
 @pytest.fixture(scope="module")
-def hospital(tmp_path_factory) -> Path:
+def hospital(ten_studies, tmp_path_factory) -> Path:
     """Ten zipped phantom studies and their reports, outside the repository; one lacks its report, one its images."""
     folder = tmp_path_factory.mktemp("clinic")
-    values = params.read_yaml(ROOT / "params/smoke/simulate.yaml") | {"out_dir": str(folder), "data_dir": str(folder)}
-    values["hospital"] = {
-        "n_patients": STUDIES,
-        "repeat_share": 0.0,
-        "no_report_share": 0.0,
-        "orphan_report_share": 0.1,
-    }
-    cohort.write_hospital(params.check("simulate", values | {"seed": 77, "workers": 1}), progress=False)
-    reports = pd.read_csv(folder / "reports.csv")
-    reports.drop(index=3).to_csv(folder / "reports.csv", index=False)
+    (folder / "studies").symlink_to(ten_studies / "studies")
+    shutil.copy(ten_studies / "truth.csv", folder)
+    pd.read_csv(ten_studies / "reports.csv").drop(index=3).to_csv(folder / "reports.csv", index=False)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ruamel.yaml import YAML
@@ -125,6 +126,17 @@ def test_clinics_copy_shares_no_cache_and_tells_dvc_no_name(clinic):
     assert copy.stat().st_mode & 0o077 == 0
     assert (copy / own_data.local_file("clinic")).is_file()
     assert studies.name not in (copy / "profile.yaml").read_text()
+
+
+def test_clinics_site_cache_wins_over_the_users_variable(clinic, monkeypatch):
+    root, _, _ = clinic
+    copies = [workspace.refresh(root, profile) for profile in ("clinic", "smoke")]
+    monkeypatch.setenv("DVC_SITE_CACHE_DIR", "elsewhere")
+    given = []
+    done = SimpleNamespace(returncode=0)
+    monkeypatch.setattr(workspace.subprocess, "run", lambda *_, env, **__: given.append(env) or done)
+    assert [workspace.reproduce(copy) for copy in copies] == [0, 0]
+    assert ["DVC_SITE_CACHE_DIR" in env for env in given] == [False, True]
 
 
 def test_clinics_fingerprint_changes_with_files_and_key_only(clinic):

@@ -46,6 +46,21 @@ def test_a_missing_column_is_named_with_those_found(tmp_path):
         read_reports(write(tmp_path, "MRN,Acc,Text\n1,2,x\n"), COLUMNS)
 
 
+def test_a_table_without_a_header_is_refused_without_showing_its_first_row(tmp_path):
+    with pytest.raises(ValueError, match="found: 3 columns") as caught:
+        read_reports(write(tmp_path, "Zormek^Anna,A12345,x\n1,2,x\n", "Zormek.csv"), COLUMNS)
+    assert "Zormek" not in str(caught.value)
+    assert "A12345" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "\0\1" * 900, "MRN,Acc,Befund\n1,2,3,4,5\n1\n1,2,3,4,5,6\n"])
+@pytest.mark.parametrize("name", ["Zormek.csv", "Zormek.jsonl", "Zormek.docx"])
+def test_no_message_holds_the_name_of_a_table(tmp_path, text, name):
+    with pytest.raises(ValueError, match="report table") as caught:
+        read_reports(write(tmp_path, text, name), COLUMNS)
+    assert "Zormek" not in str(caught.value)
+
+
 def test_repeated_accession_numbers_are_refused_without_showing_them(tmp_path):
     path = write(tmp_path, "MRN,Acc,Befund\n1,SECRET,x\n1,SECRET,y\n2,,z\n3,,z\n")
     with pytest.raises(ValueError, match="1 of 4 rows") as caught:
@@ -55,7 +70,7 @@ def test_repeated_accession_numbers_are_refused_without_showing_them(tmp_path):
 
 @pytest.mark.parametrize("text", ["", 'MRN,Acc,Befund\n1,2,"open\n', "MRN,Acc,Befund\n1,2,3,4,5\n1,2\n1,2,3,4,5,6\n"])
 def test_a_table_that_is_none_is_refused_in_a_sentence(tmp_path, text):
-    with pytest.raises(ValueError, match=r"r\.csv"):
+    with pytest.raises(ValueError, match="The report table"):
         read_reports(write(tmp_path, text), COLUMNS)
 
 
@@ -96,7 +111,7 @@ def test_json_lines_are_read(tmp_path, text):
 
 @pytest.mark.parametrize("text", ["{", "[1, 2]", "", '{"a": 1}\n[2]', "[" * 100_000])
 def test_broken_json_is_refused_in_a_sentence(tmp_path, text):
-    with pytest.raises(ValueError, match=r"r\.jsonl") as caught:
+    with pytest.raises(ValueError, match="The report table") as caught:
         read_reports(write(tmp_path, text, "r.jsonl"), COLUMNS)
     assert len(str(caught.value)) < 200
 

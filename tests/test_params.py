@@ -148,6 +148,13 @@ def test_yaml_is_read_as_dvc_reads_it(tmp_path):
     assert params.read_yaml(file) == {"rate": 0.001, "answer": "yes", "truth": True, "nothing": None}
 
 
+def test_a_wrong_value_that_is_a_path_is_not_shown():
+    values = params.read_yaml(ROOT / "params/smoke/umap.yaml") | {"in_root": "i", "out_dir": "o"}
+    with pytest.raises(params.ParameterError, match="got a path") as caught:
+        params.check("umap", values | {"neighbours": "/mnt/hospital/Zormek"})
+    assert "Zormek" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("text", "said"), [("- 1\n", "got list"), ("a: [\n", "not valid YAML")])
 def test_unreadable_files_are_named(tmp_path, text, said):
     file = tmp_path / "bad.yaml"

@@ -120,6 +120,11 @@ def test_manifest_finds_a_flipped_byte_and_a_missing_file(tmp_path):
 
 
 # --- names ------------------------------------------------------------------------------------------------------
+def test_names_on_disk_that_are_no_utf_8_have_a_keyed_name():
+    odd, plain = os.fsdecode(b"Z\xf6rm"), "Zörm"
+    assert project.keyed_name(b"k" * 32, "file", odd) != project.keyed_name(b"k" * 32, "file", plain)
+
+
 def test_keyed_names_depend_on_key_kind_and_value():
     name = project.keyed_name(b"k" * 32, "patient", "MRN-17")
     assert name == hmac.new(b"k" * 32, b"patient\0MRN-17", hashlib.sha256).hexdigest()[:16]

@@ -28,7 +28,7 @@ for step in tqdm(range(3)):
     print("no" + "ise", file=sys.stderr, flush=True)
     time.sleep(0.05)
 if seed == 13:
-    raise ValueError("unlucky seed")
+    raise ValueError("unlucky seed in " + in_root)
 if seed == 14:
     open("started", "w").close()
     time.sleep(60)
@@ -242,7 +242,10 @@ def test_failing_cell_is_named_and_leaves_the_output_alone(repository):
     assert "outputs/.run/06_umap.ipynb" in done.stderr
     assert "Traceback" not in done.stderr
     assert out.read_text() == "the last good copy"
-    assert "unlucky seed" in (repository / "outputs/.run/06_umap.ipynb").read_text()
+    partial = (repository / "outputs/.run/06_umap.ipynb").read_text()
+    assert "unlucky seed" in partial
+    assert "<in_root>" in partial
+    assert "/somewhere/private" not in partial + done.stderr
 
 
 @pytest.mark.pipeline

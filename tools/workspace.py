@@ -130,6 +130,9 @@ def reproduce(copy: Path, options: Sequence[str] = ()) -> int:
         "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)]),
         "DVC_NO_ANALYTICS": "1",
     }
+    local = copy / ".dvc" / "config.local"
+    if local.is_file() and "site_cache_dir" in local.read_text(encoding="utf-8"):
+        environment.pop("DVC_SITE_CACHE_DIR", None)  # it would win over the clinic's own site cache
     command = [sys.executable, "-m", "dvc", "repro", *options]
     return subprocess.run(command, cwd=copy, env=environment, check=False).returncode
 

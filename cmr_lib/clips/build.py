@@ -1,8 +1,8 @@
 """The stage preprocess: studies and reports in; clips, tables, a split and a list of rejects out.
 
 Studies are read by a pool of processes and written in the order of their keyed names, so that the output does not
-depend on how many processes there are. What leaves is numbers, codes and keyed names; report text goes to
-reports.parquet and nowhere else.
+depend on how many processes there are. What leaves is numbers, codes and keyed names, and the scrubbed text of reports
+in reports.parquet.
 """
 
 import datetime
@@ -10,15 +10,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
 
 from cmr_lib import params, project
-from cmr_lib.clips import cohort, datacard, quality, resume
-from cmr_lib.clips.cohort import Reports, StudyResult
+from cmr_lib.clips import cohort, datacard, quality, report_tables, resume
+from cmr_lib.clips.cohort import StudyResult
 from cmr_lib.clips.origin import ORIGIN_NAME
 from cmr_lib.clips.prepare import PreparedClip
+from cmr_lib.clips.report_reading import Reports, Scrubber, drop_orphans, load_reports
 from cmr_lib.clips.split import keep_official, split_patients
 from cmr_lib.clips.store import write_store
 from cmr_lib.clips.work import FILES, Item, Look, Work, distinct, limits_of, name_of, places_of, unread, worker_caps
@@ -27,12 +29,14 @@ from cmr_lib.ingest.public.catalogue import find_cases
 from cmr_lib.ingest.rejects import COLUMNS, Refused
 from cmr_lib.ingest.studies import StudyRead, find_studies
 from cmr_lib.ingest.workers import AHEAD, CAPS, Caps, in_order
-from cmr_lib.reports.sections import split_sections
+from cmr_lib.reports.agreement import estimates
+from cmr_lib.reports.sameness import Sameness
 from cmr_lib.types import Reject, Split, View
 from cmr_lib.types import Sequence as Kind
 
 OUTPUTS = (
-    *("store", "studies.parquet", "reports.parquet", "rejects.csv", "qc.csv"),
+    *("store", "studies.parquet", "reports.parquet", "report_findings.parquet", "report_numbers.parquet"),
+    *("rejects.csv", "qc.csv"),
     *(ORIGIN_NAME, "data_card.md", "data_card.csv"),
 )
 TRIED = 5  # studies, for one to look at
@@ -61,8 +65,8 @@ def _find(settings: params.Preprocess, folder: Path, key: bytes) -> list[Item]:
     )
     if not items:
         raise ValueError(
-            f"No study in {folder}: wanted one .zip or one folder of DICOM files a study, found neither. "
-            "Check cohort.studies."
+            "No study in the folder that cohort.studies names: wanted one .zip or one folder of DICOM files a study, "
+            "found neither."
         )
     return sorted(
         items[: settings.cohort.max_studies], key=lambda item: project.keyed_name(key, "study", name_of(item))
@@ -85,12 +89,12 @@ def example(settings: params.Preprocess) -> StudyRead:
 
 
 def _admitted(
-    results: Iterable[StudyResult], reports: Reports, studies: list[StudyResult]
+    results: Iterable[StudyResult], reports: Reports, studies: list[StudyResult], scrubber: Scrubber
 ) -> Iterator[tuple[str, list[PreparedClip]]]:
     """The clips of the studies that stay, one study in memory at a time; every study is noted in `studies`."""
     seen: set[str] = set()
     for study in results:
-        cohort.admit(study, reports, seen)
+        cohort.admit(study, reports, seen, scrubber)
         studies.append(study)
         clips, study.clips = study.clips, []
         if study.used:
@@ -159,7 +163,7 @@ def _studies_table(
             "split": splits[study.patient_key].value,
             "n_clips": int(clips[study.study_key]),
             "n_sax_slices": int(slices.get(study.study_key, 0)),
-            "has_report": study.study_key in reports.text,
+            "has_report": study.study_key in reports.accepted,
             "vendor": str(study.facts["vendor"]),
             "field_strength_t": float(study.facts["field_strength_t"]),
             "age_band": str(study.facts["age_band"]),
@@ -183,27 +187,21 @@ def _with_labels(table: pd.DataFrame, truth: Path | None, key: bytes) -> pd.Data
     return table.drop(columns="sex").join(labelled, on="study_key")
 
 
-def _reports_table(reports: Reports) -> pd.DataFrame:
-    rows = []
-    for study_key, text in sorted(reports.text.items()):
-        report = split_sections(text)
-        rows.append({"study_key": study_key, "findings": report.findings, "impression": report.impression})
-    return pd.DataFrame(rows, columns=["study_key", "findings", "impression"])
-
-
 def _counts(
     studies: Sequence[StudyResult], reports: Reports, table: pd.DataFrame, index: pd.DataFrame, rejects: pd.DataFrame
 ) -> dict[str, dict[str, int]]:
     """What went in and what came out, for metrics.json."""
     files = {name: sum(study.counts[name] for study in studies) for name in FILES}
     known = {"found": len(studies), "accepted": len(table), "rejected": len(studies) - len(table)}
-    written = {"found": reports.found, "accepted": len(reports.text), "rejected": reports.found - len(reports.text)}
+    written = reports.counts()
     check_conservation(files)
+    check_conservation(written)
     patients = table.drop_duplicates("patient_key")["split"].value_counts()
     return {
         "files": files,
         "studies": known,
         "reports": written,
+        "reports_removed": reports.removed(),
         "patients": {split.value: int(patients.get(split.value, 0)) for split in Split},
         "clips": {"clips": len(index), "frames": int(index["n_frames"].sum())},
         "views": {str(view): int(count) for view, count in index["view"].value_counts(sort=False).sort_index().items()},
@@ -247,11 +245,25 @@ def _inputs(settings: params.Preprocess, where: cohort.Places, items: Sequence[I
     return project.keyed_name(key, "inputs", text)
 
 
-def preprocess(settings: params.Preprocess, progress: bool = True) -> dict[str, dict[str, int]]:
-    """The whole stage; returns counts of files, studies, reports, patients, clips, views and rejects.
+def _write_tables(out: Path, table: pd.DataFrame, reports: Reports, used: Sequence[StudyResult]) -> None:
+    """The tables of studies, of reports and what they say, and of quality."""
+    project.write_table(out / "studies.parquet", table)
+    project.write_table(out / "reports.parquet", report_tables.text_table(reports.accepted))
+    project.write_table(out / "report_findings.parquet", report_tables.findings_table(reports.accepted))
+    project.write_table(out / "report_numbers.parquet", report_tables.numbers_table(reports.accepted))
+    project.write_table(out / "qc.csv", _quality_table(used))
 
-    Writes store/, studies.parquet, reports.parquet, rejects.csv, qc.csv, data_card.md and .csv, and cohort.json below
-    `out_dir`. A run that was interrupted goes on with the studies that are not done; a second run with the same inputs
+
+def _report_figures(table: pd.DataFrame, same: Sameness) -> dict[str, dict[str, Any]]:
+    """For metrics.json: how alike reports are, and where there is a truth, how well findings are read (F1)."""
+    return {"reports_same": same.rates(), "findings_read": estimates(report_tables.findings_against_truth(table))}
+
+
+def preprocess(settings: params.Preprocess, progress: bool = True) -> dict[str, dict[str, Any]]:
+    """The whole stage; returns counts of files, studies, reports, patients, clips, views and rejects, and estimates.
+
+    Writes store/, studies.parquet, reports.parquet, report_findings.parquet, report_numbers.parquet, rejects.csv,
+    qc.csv, data_card.md and .csv, and cohort.json below `out_dir`. A run that was interrupted goes on with the studies that are not done; a second run with the same inputs
     and untouched outputs writes nothing. Raises FileNotFoundError or ValueError, in one sentence, when an input is
     absent, empty, or rejected as a whole or beyond max_reject_share; rejects.csv is written before that.
     """
@@ -261,22 +273,23 @@ def preprocess(settings: params.Preprocess, progress: bool = True) -> dict[str, 
     inputs = _inputs(settings, where, items, key)
     if (counts := resume.finished(out, inputs, OUTPUTS)) is not None:
         return counts
-    reports = cohort.load_reports(where, key)
+    reports = load_reports(where.reports, settings.cohort, where.columns, key)
+    scrubber = Scrubber(key, settings.cohort.day_first, settings.identity.text_model)
     stamp = f"{settings.clip.model_dump_json()} {settings.caps.model_dump_json()} {resume.code_stamp()}"
     work = Work(key, settings.clip, resume.Kept(out / resume.FOLDER, key, stamp), limits_of(settings.caps))
     results = read_all(items, work, settings.workers, progress=progress, caps=worker_caps(settings.caps))
     studies: list[StudyResult] = []
-    index = write_store(out / "store", _admitted(results, reports, studies))
+    index = write_store(out / "store", _admitted(results, reports, studies, scrubber))
     used = sorted((study for study in studies if study.used), key=lambda study: study.study_key)
-    cohort.drop_orphans(reports, {study.study_key for study in used})
+    drop_orphans(reports)
     rejects = _rejects_table(studies, reports)
     project.write_table(out / "rejects.csv", rejects)
     judge(studies, settings.cohort.max_reject_share)
     table = _with_labels(_studies_table(used, index, reports, _splits(used, settings), key), where.truth, key)
-    project.write_table(out / "studies.parquet", table)
-    project.write_table(out / "reports.parquet", _reports_table(reports))
-    project.write_table(out / "qc.csv", _quality_table(used))
-    counts = _counts(studies, reports, table, index, rejects)
+    columns, same = report_tables.cohort_columns(reports.accepted)
+    table = report_tables.with_reports(table, columns)
+    _write_tables(out, table, reports, used)
+    counts = _counts(studies, reports, table, index, rejects) | _report_figures(table, same)
     _write_card(out, settings.source, used, table, index, counts, rejects)
     resume.note_finished(out, inputs, OUTPUTS, counts)
     return counts

@@ -8,12 +8,12 @@ import pandas as pd
 
 from cmr_lib import labels, params, project
 from cmr_lib.clips.prepare import PreparedClip
+from cmr_lib.clips.report_reading import Reports, Scrubber, accept, is_of_another_patient
 from cmr_lib.ingest.public import catalogue
 from cmr_lib.ingest.rejects import reject
-from cmr_lib.ingest.tables import read_reports
+from cmr_lib.reports.identifiers import Identifiers
 from cmr_lib.types import Reject, Split
 
-MAX_REPORT_CHARS = 100_000
 WORD_LABELS = ("diagnosis", "sex", "lge_pattern", "territory")
 NUMBER_LABELS = (
     *("lvef", "lvedv_ml", "lvesv_ml", "lv_mass_g", "rvef", "rvedv_ml", "wall_mm", "lvedvi", "rvedvi", "aorta_mm"),
@@ -38,6 +38,7 @@ class StudyResult:
     quality: dict[str, float | int] = field(default_factory=dict)
     split: Split | None = None  # a public set's own
     day: datetime.date | None = None  # restricted: leaves shifted by the patient's own number of days
+    known: Identifiers = field(default_factory=Identifiers)  # restricted: what its report must not say; never written
     used: bool = False  # its clips are in the store
 
     def refuse(self, code: str, tag: str = "") -> None:
@@ -84,73 +85,37 @@ def places(settings: params.Preprocess) -> Places:
 
 
 # --- reports ----------------------------------------------------------------------------------------------------
-@dataclass
-class Reports:
-    """Reports by study key, the patients they name, and the rows of those that cannot be used."""
-
-    text: dict[str, str] = field(default_factory=dict)
-    patient_key: dict[str, str] = field(default_factory=dict)
-    rejects: list[Reject] = field(default_factory=list)
-    found: int = 0
-
-
-def _fault(accession: str, text: str) -> str:
-    if not accession:
-        return "E_REPORT_NO_ACCESSION"
-    if not text:
-        return "E_REPORT_EMPTY"
-    return "E_REPORT_TOO_LONG" if len(text) > MAX_REPORT_CHARS else ""
-
-
-def load_reports(where: Places, key: bytes) -> Reports:
-    """Read the table; refuse reports without accession, without text, or too long. No table: no reports."""
-    if where.reports is None:
-        return Reports()
-    table = read_reports(where.reports, where.columns)
-    reports = Reports(found=len(table))
-    if table.attrs["encoding"] != "utf-8":
-        reports.rejects.append(reject("table", "W_ENCODING"))
-    for patient, accession, text in table.itertuples(index=False):
-        study_key = project.keyed_name(key, "study", accession) if accession else ""
-        if code := _fault(accession, text):
-            reports.rejects.append(reject("report", code, study_key=study_key))
-            continue
-        reports.text[study_key] = text
-        reports.patient_key[study_key] = project.keyed_name(key, "patient", patient) if patient else ""
-    return reports
-
-
-def admit(study: StudyResult, reports: Reports, seen: set[str]) -> None:
+def admit(study: StudyResult, reports: Reports, seen: set[str], scrubber: Scrubber) -> None:
     """Judge one study against those before it and its report, in place; a study that is refused loses its clips.
 
-    Of several studies of one accession number the first with clips stays. Two names for one patient: study and report
-    are quarantined. A study without a report is kept. `seen` holds the keys of the studies that stay.
+    Of several studies of one accession number the first with clips stays. Two names for one patient, in the tables or
+    in the report's words: study and report are quarantined. A study without a report is kept. `seen` holds the keys of
+    the studies that stay. An accepted report is scrubbed of what the study's headers know.
     """
     if not study.clips:
         return
     key = study.study_key
-    named = reports.patient_key.get(key, "")
     if key in seen:
         study.refuse("E_DUP_STUDY", "AccessionNumber")
         return
     seen.add(key)
-    if named and study.patient_named and named != study.patient_key:
+    if key in reports.waiting and _contradict(study, reports):
         study.refuse("E_IDENTITY_CONFLICT", "PatientID")
-        reports.rejects.append(reject("report", "E_IDENTITY_CONFLICT", study_key=key, tag="PatientID"))
-        del reports.text[key]
+        reports.refuse(key, "E_IDENTITY_CONFLICT", "PatientID")
         return
     study.used = True
-    if key not in reports.text:
+    if key not in reports.waiting:
         study.rejects.append(reject("study", "W_NO_REPORT", study_key=key))
-    elif named:
-        study.patient_key = named
+        return
+    study.patient_key = reports.patient_key.get(key, study.patient_key)
+    accept(reports, key, scrubber, study.known, study.patient_key, str(study.facts.get("sex", "")))
 
 
-def drop_orphans(reports: Reports, used: set[str]) -> None:
-    """Refuse the reports whose study is absent or was rejected, in place."""
-    for key in sorted(set(reports.text) - used):
-        reports.rejects.append(reject("report", "E_NO_STUDY", study_key=key))
-        del reports.text[key]
+def _contradict(study: StudyResult, reports: Reports) -> bool:
+    """Whether a study and its waiting report name two patients."""
+    named = reports.patient_key.get(study.study_key, "")
+    by_table = named and study.patient_named and named != study.patient_key
+    return bool(by_table) or is_of_another_patient(reports, study.study_key, study.known)
 
 
 # --- truth ------------------------------------------------------------------------------------------------------

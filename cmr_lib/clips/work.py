@@ -12,12 +12,14 @@ from cmr_lib.clips.quality import quality_of
 from cmr_lib.clips.resume import Kept
 from cmr_lib.ingest.files import LIMITS, Limits, safe_name
 from cmr_lib.ingest.header import READ_ERRORS
+from cmr_lib.ingest.named import read_headers
 from cmr_lib.ingest.person import age_band
 from cmr_lib.ingest.public.catalogue import read_case
 from cmr_lib.ingest.public.record import Case
 from cmr_lib.ingest.rejects import reject
 from cmr_lib.ingest.studies import StudyRead, read_study, study_name
 from cmr_lib.ingest.workers import Caps
+from cmr_lib.reports.identifiers import Identifiers, identifiers_of, united
 
 FILES = ("found", "accepted", "rejected", "ignored")
 
@@ -72,6 +74,11 @@ def read_item(item: Item, key: bytes, limits: Limits = LIMITS) -> StudyRead:
     return read_study(places_of(item)[0], key, limits, name_of(item))
 
 
+def known_of(item: Item) -> Identifiers:
+    """What the headers of a study on disk say of its patient; nothing for a public set. Restricted."""
+    return Identifiers() if isinstance(item, Case) else united(map(identifiers_of, read_headers(places_of(item)[0])))
+
+
 def _result(study: StudyRead, key: bytes, shape: params.ClipShape) -> StudyResult:
     clips = clips_of(study.stacks, shape)
     labels, facts = dict(getattr(study, "labels", {})), dict(study.facts)
@@ -89,6 +96,7 @@ def _result(study: StudyRead, key: bytes, shape: params.ClipShape) -> StudyResul
         quality=quality_of(clips) if clips else {},
         split=getattr(study, "split", None),
         day=study.day,
+        known=united(map(identifiers_of, getattr(study, "headers", []))),
     )
 
 
@@ -124,6 +132,7 @@ class Work:
         told = (str(item.split), str(sorted(item.row.items()))) if isinstance(item, Case) else ()
         path = self.kept.path(places_of(item), *told)
         if (found := self.kept.get(path)) is not None:
+            found.known = known_of(item)  # never kept: it names the patient
             return found
         result = self.prepare(item, self.key, self.shape, self.limits)
         self.kept.put(path, result)

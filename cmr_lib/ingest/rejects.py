@@ -58,6 +58,7 @@ CODES: dict[str, str] = {
     "E_DUP_STUDY": "a second study of the same accession number",
     "W_NO_REPORT": "a study without a report: kept",
     "E_NO_STUDY": "a report without a study",
+    "N_NO_REPORT": "a file in the folder of reports that is no .txt",
     "E_REPORT_EMPTY": "a report without text",
     "E_REPORT_NO_ACCESSION": "a report without an accession number",
     "E_REPORT_TOO_LONG": "a report longer than the cap",

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+import pydicom
 
 from cmr_lib.ingest.enhanced import parse_all
 from cmr_lib.ingest.files import LIMITS, Limits, RawFile, is_zip, raw_files, read_regular, safe_name
 from cmr_lib.ingest.gaps import gaps_of
 from cmr_lib.ingest.header import quiet_pydicom, study_uid_of
+from cmr_lib.ingest.named import Headers
 from cmr_lib.ingest.person import age_band, age_years, day_of, sex_of
 from cmr_lib.ingest.reading import Instance
 from cmr_lib.ingest.rejects import Refused, reject
@@ -32,7 +34,7 @@ PEEK = 50  # files of a folder that are tried for a study's UID
 
 @dataclass
 class StudyRead:
-    """What one study held. `patient_id` and `accession` are restricted: never write them."""
+    """What one study held. `patient_id`, `accession`, `day` and `headers` are restricted: never write them."""
 
     study_key: str
     patient_id: str = ""
@@ -41,7 +43,8 @@ class StudyRead:
     rejects: list[Reject] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)  # files: found, accepted, rejected, ignored
     facts: dict[str, float | int | str] = field(default_factory=dict)  # vendor, field_strength_t, sex, age_band
-    day: datetime.date | None = None  # restricted, as patient_id
+    day: datetime.date | None = None
+    headers: list[pydicom.Dataset] = field(default_factory=list)  # the different ones of its files (`ingest.named`)
 
 
 # --- finding ----------------------------------------------------------------------------------------------------
@@ -97,7 +100,7 @@ def find_studies(root: Path | str, limits: Limits = LIMITS) -> list[Path]:
     """
     root = Path(root)
     if not root.exists():
-        raise FileNotFoundError(f"Folder of studies {root} not found.")
+        raise FileNotFoundError("The folder of studies (cohort.studies) is not there: correct its path.")
     if not root.is_dir():
         return [root]
     return sorted(_below(root, 0, limits)[0])
@@ -111,6 +114,7 @@ class _Ledger:
         self.key, self.study_key = key, study_key
         self.rejects: list[Reject] = []
         self.counts = dict.fromkeys(("found", "accepted", "rejected", "ignored"), 0)
+        self.headers = Headers()
 
     def row(self, level: str, code: str, *, file: str = "", series: str = "", tag: str = "") -> Reject:
         line = reject(
@@ -140,7 +144,9 @@ def _parse_files(files: Iterable[RawFile], ledger: _Ledger) -> list[File]:
             images = parse_all(file.data)
         except Refused as refused:
             ledger.drop(refused.code, file.name, tag=refused.tag)
+            ledger.headers.take(file.data)
             continue
+        ledger.headers.take(file.data, images[0].series_uid)
         found.append((file.name, images))
         for code in images[0].remarks:
             ledger.row("file", code, file=file.name, series=images[0].series_uid)
@@ -270,7 +276,10 @@ def read_study(path: Path | str, key: bytes, limits: Limits = LIMITS, name: str 
     person = {"sex": sex_of(first.sex), "age_band": age_band(age_years(first.age))}
     facts |= {name: value for name, value in person.items() if value}
     day = day_of(first.study_date)
-    return StudyRead(ledger.study_key, patient, accession, built.stacks, ledger.rejects, ledger.counts, facts, day)
+    return StudyRead(
+        ledger.study_key, patient, accession, built.stacks, ledger.rejects, ledger.counts, facts, day,
+        ledger.headers.found,
+    )  # fmt: skip
 
 
 def _rename(ledger: _Ledger, study_key: str) -> None:

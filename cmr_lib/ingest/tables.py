@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from cmr_lib.ingest.files import safe_name, walk
 from cmr_lib.ingest.rejects import reject
 from cmr_lib.params import ReportColumns
 from cmr_lib.project import keyed_name
@@ -29,6 +30,7 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (code
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 _ADDENDUM = re.compile(r"\s*[*#\[(_]*\s*(?:addend(?:um|a)|supplement(?:ary report)?|amendment|correction|"
      r"corrigendum)\b", re.IGNORECASE)  # fmt: skip
+_COLUMN = re.compile(r"(?:[^\W\d]|[ .-]){1,31}")  # letters only: numbers of patients and studies have digits
 _NO_TEXT = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 Several = Literal["refuse", "join", "last"]
 ROWS = ["patient", "accession", "text"]
@@ -75,9 +77,7 @@ def _is_binary(text: str) -> bool:
 def _text_of(path: Path) -> tuple[str, str]:
     found = decoded(path.read_bytes())
     if found is None:
-        raise ValueError(
-            f"Report table {path.name} is not text; .csv, .tsv, .jsonl, .xlsx or a folder of .txt is wanted."
-        )
+        raise ValueError("The report table is not text; .csv, .tsv, .jsonl, .xlsx or a folder of .txt is wanted.")
     return found
 
 
@@ -90,23 +90,23 @@ def _separator(text: str, suffix: str) -> str:
     return SEPARATORS[suffix]
 
 
-def _parsed(text: str, separator: str, name: str) -> pd.DataFrame:
+def _parsed(text: str, separator: str) -> pd.DataFrame:
     try:
         return pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         kind = "is empty" if isinstance(error, pd.errors.EmptyDataError) else "has rows of different lengths"
-        raise ValueError(f"Report table {name} {kind}; a table with one header row is wanted.") from None
+        raise ValueError(f"The report table {kind}; a table with one header row is wanted.") from None
 
 
-def _records(text: str, name: str) -> pd.DataFrame:
+def _records(text: str) -> pd.DataFrame:
     """JSON lines, or one JSON list of objects."""
     try:
         whole = text.lstrip().startswith("[")
         rows = json.loads(text) if whole else [json.loads(line) for line in text.splitlines() if line.strip()]
     except (json.JSONDecodeError, RecursionError):
-        raise ValueError(f"Report table {name} is not JSON lines; one object a line is wanted.") from None
+        raise ValueError("The report table is not JSON lines; one object a line is wanted.") from None
     if not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"Report table {name} holds no objects; one object a line is wanted.")
+        raise ValueError("The report table holds no objects; one object a line is wanted.")
     columns = list(dict.fromkeys(key for row in rows for key in row))
     return pd.DataFrame([{key: _as_text(row.get(key)) for key in columns} for row in rows], dtype=str)
 
@@ -124,15 +124,13 @@ def _workbook(path: Path) -> pd.DataFrame:
         import openpyxl  # noqa: F401 (what pandas reads it with)
     except ImportError:
         raise ValueError(
-            f"Report table {path.name} is an Excel file, which needs openpyxl (not part of the locked environment): "
+            "The report table is an Excel file, which needs openpyxl (not part of the locked environment): "
             "install it beside, or save the sheet as .csv in UTF-8."
         ) from None
     try:
         return pd.read_excel(path, dtype=str, keep_default_na=False)
     except Exception as error:  # noqa: BLE001 (a broken workbook raises a dozen types)
-        raise ValueError(
-            f"Report table {path.name} cannot be read as an Excel file ({type(error).__name__})."
-        ) from None
+        raise ValueError(f"The report table cannot be read as an Excel file ({type(error).__name__}).") from None
 
 
 def _table(path: Path) -> tuple[pd.DataFrame, str]:
@@ -140,18 +138,27 @@ def _table(path: Path) -> tuple[pd.DataFrame, str]:
     if suffix in WORKBOOKS:
         return _workbook(path), "utf-8"
     if suffix not in (*SEPARATORS, *JSON_LINES):
-        raise ValueError(f"Report table {path.name}: .csv or .tsv, .jsonl, .xlsx or a folder of .txt is wanted.")
+        raise ValueError(
+            "The report table is of another kind; .csv or .tsv, .jsonl, .xlsx or a folder of .txt is wanted."
+        )
     text, encoding = _text_of(path)
     if suffix in JSON_LINES:
-        return _records(text, path.name), encoding
-    return _parsed(text, _separator(text, suffix), path.name), encoding
+        return _records(text), encoding
+    return _parsed(text, _separator(text, suffix)), encoding
 
 
-def _mapped(table: pd.DataFrame, columns: ReportColumns, name: str) -> pd.DataFrame:
+def _columns_told(names: list[str]) -> str:
+    """Names of columns for a message, unless one has digits or is long: a table without a header begins with data."""
+    if all(_COLUMN.fullmatch(name) for name in names):
+        return ", ".join(names)
+    return f"{len(names)} columns, not all of which have a name (a table with one header row is wanted)"
+
+
+def _mapped(table: pd.DataFrame, columns: ReportColumns) -> pd.DataFrame:
     for wanted in (columns.patient, columns.accession, columns.text):
         if wanted not in table.columns:
-            found = ", ".join(str(column) for column in table.columns)
-            raise ValueError(f"Report table {name} has no column {wanted!r}; found: {found}. See cohort.columns.")
+            found = _columns_told([str(column) for column in table.columns])
+            raise ValueError(f"The report table has no column {wanted!r}; found: {found}. See cohort.columns.")
     chosen = {row: table[getattr(columns, row)].fillna("").str.strip() for row in ROWS}
     return pd.DataFrame(chosen)
 
@@ -161,18 +168,19 @@ def _folder_rows(folder: Path) -> Iterator[tuple[str, str, str, str]]:
 
     A file is named by its accession number, and lies in a folder named by its patient or in the root.
     """
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in TEXTS:
-            continue
-        facts, patient = path.lstat(), path.parent.name if path.parent != folder else ""
+    for path in walk(folder):
+        name, facts = safe_name(path.stem), path.lstat()
+        patient = safe_name(path.parent.name) if path.parent != folder else ""
         if not stat.S_ISREG(facts.st_mode):
-            yield patient, path.stem, "", "N_NOT_REGULAR"
+            yield patient, name, "", "N_NOT_REGULAR"
+        elif path.suffix.lower() not in TEXTS:
+            yield patient, name, "", "N_NO_REPORT"
         elif facts.st_size > MAX_TEXT_BYTES:
-            yield patient, path.stem, "", "E_REPORT_TOO_LONG"
+            yield patient, name, "", "E_REPORT_TOO_LONG"
         elif (found := decoded(path.read_bytes())) is None:
-            yield patient, path.stem, "", "E_REPORT_BINARY"
+            yield patient, name, "", "E_REPORT_BINARY"
         else:
-            yield patient, path.stem, found[0].strip(), "" if found[1] == "utf-8" else "W_ENCODING"
+            yield patient, name, found[0].strip(), "" if found[1] == "utf-8" else "W_ENCODING"
 
 
 # --- rows to reports --------------------------------------------------------------------------------------------
@@ -228,15 +236,15 @@ def _rows(path: Path, columns: ReportColumns) -> tuple[pd.DataFrame, str, list[t
     if path.is_dir():
         files = list(_folder_rows(path))
         if not files:
-            raise ValueError(f"Report folder {path.name} holds no .txt file; one file a report is wanted.")
+            raise ValueError("The report folder holds no .txt file; one file a report is wanted.")
         usable = [row[:3] for row in files if row[3] in ("", "W_ENCODING")]
         table = pd.DataFrame(usable, columns=ROWS, dtype=str)
         encoding = "mixed" if any(row[3] == "W_ENCODING" for row in files) else "utf-8"
         return table, encoding, [(row[1], row[3]) for row in files if row[3] not in ("", "W_ENCODING")]
     if not path.is_file():
-        raise FileNotFoundError(f"Report table {path.name} not found.")
+        raise FileNotFoundError("The report table (cohort.reports) is not there: correct its path.")
     table, encoding = _table(path)
-    return _mapped(table, columns, path.name), encoding, []
+    return _mapped(table, columns), encoding, []
 
 
 def read_report_table(path: Path | str, columns: ReportColumns, key: bytes, several: Several = "refuse") -> ReportTable:
@@ -272,7 +280,7 @@ def read_reports(path: Path | str, columns: ReportColumns) -> pd.DataFrame:
     kept, refused = _grouped(rows, "refuse")
     if twice := sum(count - 1 for _, _, count in refused) + len(files):
         raise ValueError(
-            f"Report table {path.name}: {twice} of {len(rows) + len(files)} rows repeat an accession number "
+            f"The report table: {twice} of {len(rows) + len(files)} rows repeat an accession number "
             f"with another "
             "report or patient, or are no text; one report a study is wanted."
         )

@@ -5,14 +5,11 @@ Nothing is ever executed that came with a model (`trust_remote_code=False`) and 
 """
 
 import os
-import string
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
-from tokenizers.models import WordPiece
 from torch import Tensor, nn
 from transformers import (
     AutoConfig,
@@ -24,56 +21,22 @@ from transformers import (
 )
 
 from cmr_lib import params
+from cmr_lib.models.vocabulary import SPECIAL, learn
 
-SPECIAL = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
 CPU_GROUP = 16
 _NOT_KEPT = ("transformers_version", "architectures", "auto_map", "dtype")
 
 
 # --- words to numbers -------------------------------------------------------------------------------------------
-def _blank_tokenizer(model: WordPiece) -> Tokenizer:
-    """Lower case, punctuation apart, every digit on its own (so a number never seen in training is still read)."""
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(individual_digits=True)]
-    )
-    tokenizer.decoder = decoders.WordPiece()
-    return tokenizer
-
-
-def train_tokenizer(texts: Iterable[str], vocabulary: int, max_tokens: int = 512) -> PreTrainedTokenizerFast:
-    """Learn a WordPiece vocabulary (Schuster & Nakajima 2012) of at most `vocabulary` tokens from texts.
-
-    The same texts give the same bytes. The library numbers word-inner characters in the order of a hash map, which
-    differs from run to run; naming them before training, in sorted order, takes that away. Latin letters, digits and
-    ASCII punctuation are always in it, so that any number and any plain word can be spelled.
+def train_tokenizer(
+    texts: Iterable[str], vocabulary: int, max_tokens: int = 512, patients: Sequence[str] | None = None, least: int = 1
+) -> PreTrainedTokenizerFast:
+    """Learn a vocabulary of at most `vocabulary` tokens (`models.vocabulary.learn`) for texts of up to `max_tokens`.
 
     Raises ValueError when single characters alone are more than `vocabulary`.
     """
-    texts = list(texts)
-    tokenizer = _blank_tokenizer(WordPiece(unk_token=SPECIAL["unk_token"]))
-    seen = set("".join(tokenizer.normalizer.normalize_str(text) for text in texts)) - set(string.whitespace)
-    alphabet = sorted(seen | set(string.ascii_lowercase + string.digits + string.punctuation))
-    # The pre-tokenizer sets digits and punctuation apart: they are never inside a word.
-    inner = [f"##{character}" for character in alphabet if character.isalpha() or not character.isascii()]
-    if vocabulary < (least := len(SPECIAL) + len(alphabet) + len(inner)):
-        raise ValueError(f"text.vocabulary is {vocabulary}; single characters alone take {least}.")
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[*SPECIAL.values(), *inner],
-        initial_alphabet=alphabet,
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    # Rebuilt from the vocabulary alone, so that "##a" is a piece of a word and no special token.
-    words = dict(sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]))
-    clean = _blank_tokenizer(WordPiece(words, unk_token=SPECIAL["unk_token"]))
-    clean.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[(name, words[name]) for name in ("[CLS]", "[SEP]")]
-    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=clean,
+        tokenizer_object=learn(texts, vocabulary, patients, least),
         model_max_length=max_tokens,
         model_input_names=["input_ids", "attention_mask"],
         **SPECIAL,

@@ -22,6 +22,11 @@ def _known(model: type[BaseModel], location: Sequence[Any]) -> list[str]:
     return list(model.model_fields)
 
 
+def _shown(value: Any) -> str:
+    """A wrong value as a message may show it: a path may name a clinic, or a patient."""
+    return "a path" if isinstance(value, str) and ("/" in value or "\\" in value) else repr(value)
+
+
 def _sentence(stage: str, model: type[BaseModel], error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
@@ -33,7 +38,7 @@ def _sentence(stage: str, model: type[BaseModel], error: Any) -> str:
         return f"{stage}: parameter {place} is missing."
     if not place:
         return f"{stage}: {error['msg'].removeprefix('Value error, ')}."
-    return f"{stage}: parameter {place}: {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}."
+    return f"{stage}: parameter {place}: {error['msg'].removeprefix('Value error, ')}, got {_shown(error['input'])}."
 
 
 def check(stage: str, values: Mapping[str, Any]) -> Any:

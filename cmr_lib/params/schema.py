@@ -133,8 +133,14 @@ class Cohort(_Strict):
     """Where the studies and reports come from."""
 
     studies: str | None  # folder of zips or folders, one a study, or of a public set; null: the simulated hospital's
-    reports: str | None  # table of reports (.csv, .tsv); null: the simulated hospital's
+    reports: (
+        str | None
+    )  # table of reports (.csv, .tsv, .jsonl, .xlsx) or folder of .txt; null: the simulated hospital's
     columns: ReportColumns
+    several_reports: Literal["refuse", "join", "last"] = (
+        "refuse"  # different ones of a study; addenda are joined anyway
+    )
+    day_first: bool = True  # 03/09/2015 in a report is 3 September, where nothing in it or in the header settles it
     max_studies: Positive | None  # take only the first N by name; null: all
     max_reject_share: Share  # the stage stops when more of the studies than this are rejected
 
@@ -143,6 +149,7 @@ class Identity(_Strict):
     """How identifiers become names."""
 
     key_file: str | None  # naming key outside the repository, mode 0600; null only for synthetic phantoms
+    text_model: str | None = None  # folder of a spaCy model for Presidio, beside the rules; null: not used
 
 
 class SplitShares(_Strict):
@@ -231,6 +238,7 @@ class TextEncoder(_Strict):
 
     pretrained: str | None  # a transformers name or a local folder; null: a small one from the numbers below
     vocabulary: Positive
+    min_patients: Positive = 5  # a word in the reports of fewer patients than this is spelled by its parts
     width: Positive
     depth: Positive
     heads: Positive

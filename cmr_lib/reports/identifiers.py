@@ -3,12 +3,13 @@
 import datetime
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
 import pydicom
+from pydicom.datadict import tag_for_keyword
 
 from cmr_lib.reports.words import is_known
 
@@ -18,6 +19,8 @@ MedicalRecordLocator PlacerOrderNumberImagingServiceRequest FillerOrderNumberIma
 InsurancePlanIdentification PatientTelephoneNumbers StudyInstanceUID
 """
 _NUMBER_TAGS = frozenset(_NUMBER_TAGS_TEXT.split())
+_TAGS_OF_NUMBERS = frozenset(tag for name in _NUMBER_TAGS if (tag := tag_for_keyword(name)) is not None)
+_NAMELESS = frozenset("AS AT CS DS FD FL IS OB OD OF OL OV OW SL SS SV TM UI UL US UV".split())
 _WORD_TAGS_TEXT = """
 InstitutionName InstitutionAddress InstitutionalDepartmentName PatientAddress StationName CountryOfResidence
 RegionOfResidence EthnicGroup Occupation RequestingService
@@ -72,7 +75,7 @@ def identifiers_of(header: pydicom.Dataset) -> Identifiers:
     numbers: set[str] = set()
     words: set[str] = set()
     dates: set[datetime.date] = set()
-    for element in header.iterall():
+    for element in _elements(header):
         values = _values(element)
         if element.VR == "PN":
             names.update(values)
@@ -86,6 +89,30 @@ def identifiers_of(header: pydicom.Dataset) -> Identifiers:
     return Identifiers(
         tuple(sorted(names)), tuple(sorted(numbers)), tuple(sorted(words)), tuple(sorted(dates - births)), tuple(births)
     )
+
+
+def _elements(header: pydicom.Dataset) -> Iterator[pydicom.DataElement]:
+    """Every element, those of nested data sets too; one that cannot be decoded hides nothing but itself."""
+    for tag in header.keys():  # noqa: SIM118 (iterating a data set decodes)
+        if header.get_item(tag).VR in _NAMELESS and tag not in _TAGS_OF_NUMBERS:
+            continue  # decoding numbers of the image would cost ten times as much as all the rest
+        try:
+            element = header[tag]
+        except Exception:  # noqa: BLE001 (pydicom raises a dozen types for bad values)
+            continue
+        yield element
+        if element.VR == "SQ":
+            for item in element.value or ():
+                yield from _elements(item)
+
+
+def united(several: Iterable[Identifiers], numbers: Iterable[str] = ()) -> Identifiers:
+    """All identifiers of several headers of one study, and `numbers` beside them; empty ones are dropped."""
+    found = list(several)
+    joined = {name: {one for known in found for one in getattr(known, name)} for name in Identifiers.__annotations__}
+    joined["numbers"] |= {number for number in numbers if number}
+    joined["dates"] -= joined["births"]
+    return Identifiers(**{name: tuple(sorted(values)) for name, values in joined.items()})
 
 
 def _values(element: pydicom.DataElement) -> list[str]:
@@ -214,18 +241,24 @@ def _rows_of_parts(text: str, parts: set[str], initials: set[str]) -> Iterator[t
     """Two or more parts of one name in a row ("Wall, Violet", "V. Wall"), or one behind a title ("Mr Wall")."""
     row: list[re.Match[str]] = []
     title = False
-    for token in [*_TOKEN.finditer(text), None]:
+    for token in [*_tokens(text), None]:
         word = folded(token[0]) if token else ""
         joins = not row or (token is not None and _are_joined(text, row[-1], token))
         if token and joins and (word in parts or word in initials):
             row.append(token)
             continue
-        if _is_name(row, parts, title):
+        if row and _is_name(row, parts, title):
             yield row[0].start(), row[-1].end()
         if row:
             title = folded(row[-1][0]) in _TITLES
         row = [token] if token and (word in parts or word in initials) else []
         title = title if row and not joins else word in _TITLES
+
+
+@lru_cache(maxsize=4)
+def _tokens(text: str) -> tuple[re.Match[str], ...]:
+    """The words of a text; each of a study's names asks for them."""
+    return tuple(_TOKEN.finditer(text))
 
 
 def _are_joined(text: str, one: re.Match[str], other: re.Match[str]) -> bool:
@@ -254,9 +287,8 @@ def _initials(name: str) -> Iterator[str]:
 
 
 def _initial_spans(text: str, name: str) -> Iterator[tuple[int, int]]:
-    bare = "".join(map(_bare, text))
     for pattern in _initials(name):
-        for match in re.finditer(pattern, bare):
+        for match in re.finditer(pattern, _bare_text(text)):
             yield match.span()
 
 
@@ -288,6 +320,11 @@ def known_spans(text: str, known: Identifiers) -> Iterator[tuple[int, int, str]]
     for words in known.words:
         for start, end in _word_spans(prepared, words):
             yield start, end, "PLACE"
+
+
+@lru_cache(maxsize=4)
+def _bare_text(text: str) -> str:
+    return "".join(map(_bare, text))
 
 
 @lru_cache(maxsize=4096)

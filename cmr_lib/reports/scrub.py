@@ -9,7 +9,9 @@ import datetime
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from cmr_lib.reports.dates import written_dates
 from cmr_lib.reports.identifiers import Identifiers, known_spans
@@ -147,8 +149,9 @@ def scrub(
     return _applied(text, [*dates, *free])
 
 
-def presidio_spans(text: str, model: Path | str) -> Iterator[tuple[int, int, str, str]]:
-    """Persons and places that Presidio finds with the spaCy model in the folder `model`; nothing is fetched.
+@lru_cache(maxsize=2)
+def analyzer(model: str) -> Any:
+    """Presidio with the spaCy model in a folder: seconds to make, so it is made once.
 
     Raises FileNotFoundError without the model, RuntimeError without the library.
     """
@@ -164,10 +167,17 @@ def presidio_spans(text: str, model: Path | str) -> Iterator[tuple[int, int, str
         raise RuntimeError(
             "Presidio is not part of the locked environment: install presidio-analyzer beside, or give no model."
         ) from None
-    models = [{"lang_code": "en", "model_name": str(model)}]
+    models = [{"lang_code": "en", "model_name": model}]
     engine = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models}).create_engine()
     registry = RecognizerRegistry(recognizers=[SpacyRecognizer()])  # no recogniser that asks the network
-    analyzer = AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["en"])
+    return AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["en"])
+
+
+def presidio_spans(text: str, model: Path | str) -> Iterator[tuple[int, int, str, str]]:
+    """Persons and places that Presidio finds with the spaCy model in the folder `model`; nothing is fetched.
+
+    Raises as `analyzer`.
+    """
     kinds = {"PERSON": "NAME", "LOCATION": "PLACE"}
-    for found in analyzer.analyze(text=text, language="en", entities=list(kinds)):
+    for found in analyzer(str(model)).analyze(text=text, language="en", entities=list(kinds)):
         yield found.start, found.end, kinds[found.entity_type], f"[{kinds[found.entity_type]}]"

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmr_lib import params, project
-from cmr_lib.run.executed import complaints, normalise, private_paths
+from cmr_lib.run.executed import complaints, hide_paths, named_paths, normalise, private_paths
 from cmr_lib.run.kernel import execute, fix_environment, killable, own_kernel
 from cmr_lib.run.source import RunError, collect, read, stage_of
 
@@ -29,10 +29,16 @@ def run(notebook: Path, out: Path, files: Sequence[Path | str] = (), settings: S
         raise RunError("The executed copy must not overwrite the notebook.")
     stage, started, partial = stage_of(notebook, files), time.perf_counter(), RUN_FOLDER / out.name
     values = collect(read(notebook), stage, files, settings)
+    private = dict(private_paths(values))
     fix_environment()
-    with own_kernel(), killable():
-        executed = execute(notebook, partial, values)
-    clean = normalise(executed, dict(private_paths(values)))
+    try:
+        with own_kernel(), killable():
+            executed = execute(notebook, partial, values)
+    except RunError as error:
+        raise RunError(named_paths(str(error), private)) from error
+    finally:
+        hide_paths(partial, private)  # what is left of a failed run is shown to others
+    clean = normalise(executed, private)
     if wrong := complaints(clean):
         raise RunError("\n".join(f"{notebook.name}: {line}" for line in wrong) + f"\nThe raw copy: {partial}")
     project.write_text(out, nbformat.writes(clean) + "\n")

@@ -1,11 +1,14 @@
 """The executed copy: the same bytes for the same run, and nothing in it of the machine that made it."""
 
 import copy
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from cmr_lib import project
 
 COPY_LIMIT_BYTES = 1_000_000
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -23,10 +26,22 @@ def private_paths(values: Any, name: str = "") -> Iterator[tuple[str, str]]:
         yield values, name
 
 
-def _without(text: str, private: Mapping[str, str]) -> str:
+def named_paths(text: str, private: Mapping[str, str]) -> str:
+    """A text with each private path replaced by its name in angle brackets."""
     for path in sorted(private, key=len, reverse=True):
         text = text.replace(path, f"<{private[path]}>")
     return text
+
+
+def hide_paths(file: Path, private: Mapping[str, str]) -> None:
+    """Name private paths in a notebook on disk as well, wherever they stand in it: sources, metadata, tracebacks."""
+    if not private or not file.is_file():
+        return
+    text = file.read_text(encoding="utf-8")
+    for path in sorted(private, key=len, reverse=True):
+        for ascii_only in (False, True):
+            text = text.replace(json.dumps(path, ensure_ascii=ascii_only)[1:-1], f"<{private[path]}>")
+    project.write_text(file, text)
 
 
 def _is_text(mime: str) -> bool:
@@ -41,9 +56,9 @@ def _clean_outputs(outputs: Sequence[Any], private: Mapping[str, str]) -> list[A
             continue
         for mime, data in output.get("data", {}).items():
             if isinstance(data, str) and _is_text(mime):
-                output.data[mime] = _without(data, private)
+                output.data[mime] = named_paths(data, private)
         if output.output_type == "stream":
-            output.text = _without(output.text, private)
+            output.text = named_paths(output.text, private)
             if kept and kept[-1].output_type == "stream":
                 kept[-1].text += output.text
                 continue
@@ -66,7 +81,7 @@ def normalise(nb: Any, private: Mapping[str, str] | None = None) -> Any:
         cell["id"] = f"c{number:03d}"
         tags = cell.metadata.get("tags")
         cell.metadata = type(nb.metadata)({"tags": tags} if tags else {})
-        cell.source = _without(cell.source, private)
+        cell.source = named_paths(cell.source, private)
         if cell.cell_type == "code":
             cell.outputs = _clean_outputs(cell.outputs, private)
     return nb

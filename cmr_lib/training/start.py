@@ -25,10 +25,13 @@ def without_pairs(settings: params.Pretrain) -> params.Pretrain:
     return settings.model_copy(update={"mode": "frozen", "init": "released", "frames": frames})
 
 
-def start(settings: params.Pretrain, texts: Sequence[str]) -> tuple[CMRformer, Any]:
+def start(
+    settings: params.Pretrain, texts: Sequence[str], patients: Sequence[str] | None = None
+) -> tuple[CMRformer, Any]:
     """Model and tokenizer before the first step.
 
-    `init: scratch` learns the tokenizer from the training texts and draws weights from the seed (the text tower from
+    `init: scratch` learns the tokenizer from the training texts, leaving out the words of fewer than
+    `text.min_patients` of their `patients` (None: each text is a patient of its own), and draws weights from the seed (the text tower from
     `text.pretrained` where that is given); otherwise both come from a folder, whose sizes win over the settings'.
 
     Raises:
@@ -45,7 +48,8 @@ def start(settings: params.Pretrain, texts: Sequence[str]) -> tuple[CMRformer, A
     if settings.text.pretrained is not None:
         tokenizer, body = text.load_pretrained(settings.text.pretrained, settings.text.max_tokens)
         return build(CMRformerConfig.of(settings, text.plain_config(body.config)), settings.seed, body), tokenizer
-    tokenizer = text.train_tokenizer(texts, settings.text.vocabulary, settings.text.max_tokens)
+    wanted = settings.text
+    tokenizer = text.train_tokenizer(texts, wanted.vocabulary, wanted.max_tokens, patients, wanted.min_patients)
     config = CMRformerConfig.of(settings, text.small_config(settings.text, len(tokenizer)))
     return build(config, settings.seed), tokenizer
 
