@@ -89,6 +89,13 @@ def toy_settings(**changes):
             "warmup_share": 0.1,
             "clip_norm": 1.0,
             "max_steps": None,
+            "loss": "info_nce",
+            "accumulate": 1,
+            "micro_batch": None,
+            "recompute": False,
+            "compile": False,
+            "frozen": [],
+            "patience": None,
         },
         "augment": {
             "rotate_deg": 5.0,
@@ -101,6 +108,7 @@ def toy_settings(**changes):
         "device": "cpu",
         "precision": "fp32",
         "checkpoint_epochs": 1,
+        "launch": {"how": "inline", "processes": 1, "nodes": 1, "slurm": []},
     }
     return params.check("pretrain", params.merge(base, changes))
 

@@ -20,6 +20,8 @@ from cmr_lib.models.text import TextEncoder
 from cmr_lib.models.video import VideoConfig, VideoEncoder
 
 LARGEST_SCALE = 100.0
+FIRST_BIAS = -10.0  # of the sigmoid loss (Zhai et al. 2023)
+LATER: dict[str, Any] = {"logit_bias": None}  # options that folders written before them do not name
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class CMRformerConfig:
     projection_norm: Literal["none", "batch"] = "none"
     temperature: float = 0.07
     max_tokens: int = 512
+    logit_bias: float | None = None
 
     @classmethod
     def of(cls, settings: params.Pretrain, text: dict[str, Any]) -> "CMRformerConfig":
@@ -44,11 +47,13 @@ class CMRformerConfig:
             projection_norm=settings.projection_norm,
             temperature=settings.temperature,
             max_tokens=settings.text.max_tokens,
+            logit_bias=FIRST_BIAS if settings.optim.loss == "sigmoid" else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain mapping for config.json."""
-        return asdict(self)
+        """Plain mapping for config.json; an option that came later is left out where it is not used."""
+        values = asdict(self)
+        return {name: value for name, value in values.items() if name not in LATER or value != LATER[name]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "CMRformerConfig":
@@ -79,6 +84,8 @@ class CMRformer(nn.Module):
         self.video_projection = nn.Linear(config.video.width, config.embed_dim, bias=False)
         self.text_projection = nn.Linear(self.text.width, config.embed_dim, bias=False)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / config.temperature)))
+        if config.logit_bias is not None:  # of the sigmoid loss; learned
+            self.logit_bias = nn.Parameter(torch.tensor(config.logit_bias))
 
     @property
     def logit_scale(self) -> Float32[Tensor, ""]:
@@ -87,15 +94,21 @@ class CMRformer(nn.Module):
 
     def encode_study(self, images: StudyImages) -> Float[Tensor, "b embed"]:
         """Unit vectors of studies."""
-        features = self.video_norm(self.video(images).float())
-        return nn.functional.normalize(self.video_projection(features).float(), dim=-1)
+        return self.project_study(self.video(images).float())
+
+    def project_study(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b embed"]:
+        """Unit vectors from the image tower's features; in training, batch norm wants the whole batch at once."""
+        return nn.functional.normalize(self.video_projection(self.video_norm(features)).float(), dim=-1)
 
     def encode_text(
         self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"]
     ) -> Float[Tensor, "b embed"]:
         """Unit vectors of reports, from token numbers and where they are no padding (True)."""
-        features = self.text_norm(self.text(input_ids, attention_mask).float())
-        return nn.functional.normalize(self.text_projection(features).float(), dim=-1)
+        return self.project_text(self.text(input_ids, attention_mask).float())
+
+    def project_text(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b embed"]:
+        """Unit vectors from the report tower's features."""
+        return nn.functional.normalize(self.text_projection(self.text_norm(features)).float(), dim=-1)
 
 
 def build(config: CMRformerConfig, seed: int, text_body: nn.Module | None = None) -> CMRformer:

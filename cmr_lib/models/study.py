@@ -34,6 +34,10 @@ class StudyImages:
         """From a batch (`clips.dataset.Batch`), with some of its values replaced: the cropped or augmented frames."""
         return cls(**{field.name: changed.get(field.name, batch[field.name]) for field in fields(cls)})
 
+    def part(self, rows: slice) -> "StudyImages":
+        """Some of the studies."""
+        return StudyImages(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
     def to(self, device: torch.device) -> "StudyImages":
         """The same on a device."""
         return StudyImages(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})

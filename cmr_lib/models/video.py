@@ -11,12 +11,14 @@ first and the patches frame by frame.
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from cmr_lib.models.attention import DividedAttention
 from cmr_lib.models.study import FrameEmbedding, StudyImages
@@ -119,6 +121,7 @@ class VideoEncoder(nn.Module):
         self.frame = FrameEmbedding(config.width)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
+        self.recompute = False  # set in training: less memory, more time, the same numbers
         self._start()
 
     def _start(self) -> None:
@@ -153,8 +156,15 @@ class VideoEncoder(nn.Module):
         """Encode studies."""
         x = self.tokens(images)
         for block in self.blocks[:-1]:
-            x = block(x, images.mask)
-        return self.read_out(x, images.mask)
+            x = self._run(block, x, images.mask)
+        return self._run(self.read_out, x, images.mask)
+
+    def _run(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor) -> Tensor:
+        """A block, in training with `recompute` without keeping what is inside it (Chen et al. 2016)."""
+        if not (self.recompute and torch.is_grad_enabled()):
+            return block(x, mask)
+        kept: Tensor = checkpoint(block, x, mask, use_reentrant=False)
+        return kept
 
     def attention_maps(
         self, images: StudyImages, block: int = -1

@@ -235,6 +235,30 @@ class Optimiser(_Strict):
     warmup_share: Share
     clip_norm: Amount
     max_steps: Positive | None  # stop early; null: all epochs
+    loss: Literal["info_nce", "streaming", "norm_softmax", "sigmoid", "multi_positive"]
+    accumulate: Positive  # batches whose gradients are averaged before a step
+    micro_batch: Positive | None  # studies embedded at once (gradient caching); null: the whole batch
+    recompute: bool  # activations of the image tower anew in the backward pass: less memory, more time
+    compile: bool  # the image tower's blocks by torch.compile
+    frozen: list[Literal["image", "text"]]  # towers that keep their weights
+    patience: Positive | None  # epochs without a better validation loss before it ends; the best are kept
+
+
+class Launch(_Strict):
+    """Where training runs."""
+
+    how: Literal["inline", "torchrun", "slurm"]
+    processes: Positive  # a node; the batch is shared among all
+    nodes: Positive  # slurm only
+    slurm: list[str]  # further options of sbatch, such as --partition=gpu
+
+    @model_validator(mode="after")
+    def _fits(self) -> Any:
+        if self.how == "inline" and self.processes * self.nodes > 1:
+            raise ValueError("launch: inline is one process; torchrun or slurm starts more")
+        if self.how != "slurm" and self.nodes > 1:
+            raise ValueError("launch: several nodes want slurm")
+        return self
 
 
 class Augment(_Strict):
@@ -267,6 +291,7 @@ class Pretrain(_Strict):
     device: Literal["cpu", "cuda", "auto"]
     precision: Literal["fp32", "bf16"]
     checkpoint_epochs: Positive
+    launch: Launch
 
 
 # --- the stages that read embeddings ----------------------------------------------------------------------------
