@@ -67,6 +67,8 @@ def toy_settings(**changes):
             "heads": 2,
             "temporal_init": "zero_output",
             "dropout": 0.1,
+            "residual": "input",
+            "study": "concat",
         },
         "text": {
             "pretrained": None,
@@ -77,6 +79,7 @@ def toy_settings(**changes):
             "max_tokens": 32,
             "sections": ["findings"],
             "dropout": 0.1,
+            "pool": "mean",
         },
         "embed_dim": 8,
         "projection_norm": "batch",

@@ -210,6 +210,8 @@ class VideoEncoder(_Strict):
     heads: Positive
     temporal_init: Literal["frozen_in_time", "zero_output"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    residual: Literal["input", "time"]  # what space attention's output is added to: published | with the time output
+    study: Literal["concat", "set"]  # all images as one clip (published) | clip by clip, then pooled
 
 
 class TextEncoder(_Strict):
@@ -223,6 +225,7 @@ class TextEncoder(_Strict):
     max_tokens: Annotated[int, Field(ge=8, le=512)]
     sections: list[Literal["findings", "impression"]]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    pool: Literal["mean", "cls"]
 
 
 class Optimiser(_Strict):
