@@ -11,6 +11,7 @@ from cmr_lib import losses
 from cmr_lib.clips.dataset import StudyDataset, collate, digest
 from cmr_lib.models import pretrained, text
 from cmr_lib.training import checkpoint, loop, schedule, step, validate
+from cmr_lib.training.pairs import Pairs
 from cmr_lib.training.start import start
 from cmr_lib.training.validate import alignment, uniformity
 from tests.toy import toy_settings, toy_store
@@ -40,7 +41,7 @@ def same(first, second):
 
 
 def prepared(settings, train, tokenizer, texts):
-    """Images, tokens and mask of a step for the first four studies."""
+    """Images, tokens and mask of the first four studies, augmented as in the first step."""
     batch = collate([train[i] for i in range(4)])
     images = step.prepare(batch, settings.augment, 16, step.generator_of(0, "augment", 0, 0), torch.device("cpu"))
     ids, mask = text.pad(text.encode(tokenizer, [texts[key] for key in batch["study_keys"]], 32), 0)
@@ -71,7 +72,8 @@ def test_a_step_lowers_the_loss_of_a_batch_that_repeats():
     model, tokenizer, train, texts, _, settings = world(toy_settings(video={"dropout": 0.0}, text={"dropout": 0.0}))
     images, ids, mask = prepared(settings, train, tokenizer, texts)
     optimiser = step.make_optimiser(model, settings.optim)
-    seen = [step.train_step(model, optimiser, images, ids, mask, 1.0).loss for _ in range(12)]
+    pairs = [Pairs.of(model, images, ids, mask)]
+    seen = [step.train_step(model, optimiser, pairs, settings.optim).loss for _ in range(12)]
     assert seen[1] < seen[0]
     assert seen[-1] < 0.7 * seen[0]
 
@@ -81,7 +83,8 @@ def test_the_loss_of_a_step_is_info_nce_of_the_two_towers():
     images, ids, mask = prepared(settings, train, tokenizer, texts)
     with torch.no_grad():
         wanted = losses.info_nce(model.encode_study(images), model.encode_text(ids, mask), model.logit_scale)
-    found = step.train_step(model, step.make_optimiser(model, settings.optim), images, ids, mask, 1.0)
+    optimiser = step.make_optimiser(model, settings.optim)
+    found = step.train_step(model, optimiser, [Pairs.of(model, images, ids, mask)], settings.optim)
     assert found.loss == pytest.approx(float(wanted), rel=1e-5)
     assert found.grad_norm > 0
 
@@ -97,13 +100,13 @@ def test_norms_biases_embeddings_and_the_temperature_do_not_decay():
 
 
 def test_the_temperature_is_held_after_a_step():
-    model, tokenizer, train, texts, _, settings = world()
+    model, tokenizer, train, texts, _, settings = world(toy_settings(optim={"clip_norm": 1e9}))
     with torch.no_grad():
         model.log_scale.fill_(math.log(100.0))
         optimiser = torch.optim.SGD([model.log_scale], lr=1e3)
     images, ids, mask = prepared(settings, train, tokenizer, texts)
     for _ in range(3):
-        step.train_step(model, optimiser, images, ids, mask, 1e9)
+        step.train_step(model, optimiser, [Pairs.of(model, images, ids, mask)], settings.optim)
         assert float(model.log_scale.detach()) <= math.log(100.0) + 1e-6
 
 
@@ -113,7 +116,7 @@ def test_a_step_that_is_not_finite_changes_nothing():
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     images.frames[0, 0, 0, 0, 0] = math.nan
     optimiser = step.make_optimiser(model, settings.optim)
-    result = step.train_step(model, optimiser, images, ids, mask, 1.0)
+    result = step.train_step(model, optimiser, [Pairs.of(model, images, ids, mask)], settings.optim)
     assert not result.done
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
     assert not optimiser.state
@@ -177,7 +180,8 @@ def test_a_finished_run_returns_at_once_and_other_parameters_start_anew(tmp_path
     assert not count
     assert same(first, second)
     pd.testing.assert_frame_equal(history, again, check_exact=True)
-    fit(toy_settings(optim={"learning_rate": 2e-3}), tmp_path)
+    with pytest.warns(UserWarning, match=r"2 checkpoints here are of another run.*training starts anew"):
+        fit(toy_settings(optim={"learning_rate": 2e-3}), tmp_path)
     assert count == [0, 1, 2, 3]
     checkpoint.remove(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -192,10 +196,12 @@ def test_a_checkpoint_of_other_images_or_other_code_is_not_resumed(tmp_path, mon
     first = trained()
     assert trained() == first
     monkeypatch.setattr(loop.dataset, "digest", lambda part: "one pixel differs")
-    second = trained()
+    with pytest.warns(UserWarning, match="of another run"):
+        second = trained()
     assert len(second) == 2
     monkeypatch.setattr(loop.checkpoint, "code_digest", lambda: "another version")
-    assert len(trained()) == 3
+    with pytest.warns(UserWarning, match="of another run"):
+        assert len(trained()) == 3
 
 
 def test_one_pixel_changes_the_digest_of_a_data_set():
@@ -230,8 +236,11 @@ def test_bf16_trains_too():
 def test_three_bad_steps_in_a_row_stop_training_in_a_sentence(monkeypatch):
     bad = step.StepResult(math.nan, math.nan, math.nan, done=False)
     monkeypatch.setattr(step, "train_step", lambda *_: bad)
-    with pytest.raises(FloatingPointError, match=r"3 steps in a row.*epoch 2.*0000.*learning_rate"):
+    with pytest.raises(FloatingPointError, match=r"3 steps in a row.*epoch 2.*learning_rate.*Batches: ") as caught:
         fit()
+    bad = [schedule.order(3, epoch, 9)[4 * number : 4 * number + 4] for epoch, number in ((0, 0), (0, 1), (1, 0))]
+    named = str(caught.value).partition("Batches: ")[2].rstrip(".").split("; ")
+    assert named == [", ".join(f"{row:016x}" for row in rows) for rows in bad]
 
 
 def test_single_bad_steps_are_counted_and_survived(monkeypatch):

@@ -67,6 +67,8 @@ def toy_settings(**changes):
             "heads": 2,
             "temporal_init": "zero_output",
             "dropout": 0.1,
+            "residual": "input",
+            "study": "concat",
         },
         "text": {
             "pretrained": None,
@@ -77,6 +79,7 @@ def toy_settings(**changes):
             "max_tokens": 32,
             "sections": ["findings"],
             "dropout": 0.1,
+            "pool": "mean",
         },
         "embed_dim": 8,
         "projection_norm": "batch",
@@ -89,6 +92,13 @@ def toy_settings(**changes):
             "warmup_share": 0.1,
             "clip_norm": 1.0,
             "max_steps": None,
+            "loss": "info_nce",
+            "accumulate": 1,
+            "micro_batch": None,
+            "recompute": False,
+            "compile": False,
+            "frozen": [],
+            "patience": None,
         },
         "augment": {
             "rotate_deg": 5.0,
@@ -102,6 +112,7 @@ def toy_settings(**changes):
         "device": "cpu",
         "precision": "fp32",
         "checkpoint_epochs": 1,
+        "launch": {"how": "inline", "processes": 1, "nodes": 1, "slurm": []},
     }
     return params.check("pretrain", params.merge(base, changes))
 

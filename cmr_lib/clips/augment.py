@@ -72,16 +72,19 @@ def augment(
     settings: params.Augment,
     crop_px: int,
     generator: torch.Generator,
-) -> Float32[Tensor, "b f 1 crop crop"]:
+    rows: slice = slice(None),
+) -> Float32[Tensor, "part f 1 crop crop"]:
     """Crops around the centre under one random affine map and intensity change a study.
 
-    The draws are a function of the generator's state alone. Outside the stored frame is black.
+    The draws are a function of the generator's state alone. Outside the stored frame is black. With `rows`, only
+    these studies of the batch are made, as they are in the whole.
 
     Raises:
         ValueError: the crop is larger than the frame.
     """
     _check(frames, crop_px)
-    draws = torch.randn(len(frames), 7, generator=generator).clamp(-FURTHEST, FURTHEST)
+    draws = torch.randn(len(frames), 7, generator=generator).clamp(-FURTHEST, FURTHEST)[rows]
+    frames = frames[rows]
     map_ = affine(draws[:, :4], settings, crop_px, frames.shape[-1])
     grid = nn.functional.affine_grid(map_, [len(frames), 1, crop_px, crop_px], align_corners=False)
     moved = nn.functional.grid_sample(frames[:, :, 0].float() / 255, grid, padding_mode="zeros", align_corners=False)

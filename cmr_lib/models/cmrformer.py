@@ -15,11 +15,18 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor, nn
 
 from cmr_lib import params, project
+from cmr_lib.models import video
 from cmr_lib.models.study import StudyImages
 from cmr_lib.models.text import TextEncoder
 from cmr_lib.models.video import VideoConfig, VideoEncoder
 
 LARGEST_SCALE = 100.0
+FIRST_BIAS = -10.0  # of the sigmoid loss (Zhai et al. 2023)
+LATER: dict[str, Any] = {
+    "logit_bias": None,
+    "projection": "linear",
+    "text_pool": "mean",
+}  # options that older folders do not name
 
 
 @dataclass(frozen=True)
@@ -32,28 +39,46 @@ class CMRformerConfig:
     projection_norm: Literal["none", "batch"] = "none"
     temperature: float = 0.07
     max_tokens: int = 512
+    logit_bias: float | None = None
+    projection: Literal["linear", "relu"] = "linear"
+    text_pool: Literal["mean", "cls"] = "mean"
 
     @classmethod
     def of(cls, settings: params.Pretrain, text: dict[str, Any]) -> "CMRformerConfig":
         """From the parameters of stage pretrain and a text config (`text.small_config` or a pretrained one's)."""
-        video = VideoConfig(image_px=settings.frames.crop_px, **settings.video.model_dump())
         return cls(
-            video=video,
+            video=VideoConfig(image_px=settings.frames.crop_px, **settings.video.model_dump()),
             text=text,
             embed_dim=settings.embed_dim,
             projection_norm=settings.projection_norm,
             temperature=settings.temperature,
             max_tokens=settings.text.max_tokens,
+            text_pool=settings.text.pool,
+            logit_bias=FIRST_BIAS if settings.optim.loss == "sigmoid" else None,
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain mapping for config.json."""
-        return asdict(self)
+        """Plain mapping for config.json; an option that came later is left out where it is not used."""
+        values = asdict(self)
+        values["video"] = _named(values["video"], video.LATER)
+        return _named(values, LATER)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "CMRformerConfig":
         """The inverse of `to_dict`. Raises TypeError for unknown keys."""
         return cls(**{**values, "video": VideoConfig(**values["video"])})
+
+
+def _named(values: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """Without the options that came later, where they are not used: an old folder keeps its bytes."""
+    return {name: value for name, value in values.items() if name not in later or value != later[name]}
+
+
+def projection(kind: Literal["linear", "relu"], width: int, embed_dim: int) -> nn.Module:
+    """From a tower's features to the shared space; "relu" is CMR-CLIP's, with its ReLU in front and its bias."""
+    if kind == "relu":
+        return nn.Sequential(nn.ReLU(), nn.Linear(width, embed_dim))
+    return nn.Linear(width, embed_dim, bias=False)
 
 
 def feature_norm(kind: Literal["none", "batch"], width: int) -> nn.Module:
@@ -73,12 +98,14 @@ class CMRformer(nn.Module):
         super().__init__()
         self.config = config
         self.video = VideoEncoder(config.video)
-        self.text = TextEncoder(config.text, text_body)
+        self.text = TextEncoder(config.text, text_body, config.text_pool)
         self.video_norm = feature_norm(config.projection_norm, config.video.width)
         self.text_norm = feature_norm(config.projection_norm, self.text.width)
-        self.video_projection = nn.Linear(config.video.width, config.embed_dim, bias=False)
-        self.text_projection = nn.Linear(self.text.width, config.embed_dim, bias=False)
+        self.video_projection = projection(config.projection, config.video.width, config.embed_dim)
+        self.text_projection = projection(config.projection, self.text.width, config.embed_dim)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / config.temperature)))
+        if config.logit_bias is not None:  # of the sigmoid loss; learned
+            self.logit_bias = nn.Parameter(torch.tensor(config.logit_bias))
 
     @property
     def logit_scale(self) -> Float32[Tensor, ""]:
@@ -87,15 +114,21 @@ class CMRformer(nn.Module):
 
     def encode_study(self, images: StudyImages) -> Float[Tensor, "b embed"]:
         """Unit vectors of studies."""
-        features = self.video_norm(self.video(images).float())
-        return nn.functional.normalize(self.video_projection(features).float(), dim=-1)
+        return self.project_study(self.video(images).float())
+
+    def project_study(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b embed"]:
+        """Unit vectors from the image tower's features; in training, batch norm wants the whole batch at once."""
+        return nn.functional.normalize(self.video_projection(self.video_norm(features)).float(), dim=-1)
 
     def encode_text(
         self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"]
     ) -> Float[Tensor, "b embed"]:
         """Unit vectors of reports, from token numbers and where they are no padding (True)."""
-        features = self.text_norm(self.text(input_ids, attention_mask).float())
-        return nn.functional.normalize(self.text_projection(features).float(), dim=-1)
+        return self.project_text(self.text(input_ids, attention_mask).float())
+
+    def project_text(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b embed"]:
+        """Unit vectors from the report tower's features."""
+        return nn.functional.normalize(self.text_projection(self.text_norm(features)).float(), dim=-1)
 
 
 def build(config: CMRformerConfig, seed: int, text_body: nn.Module | None = None) -> CMRformer:

@@ -34,16 +34,26 @@ class StudyImages:
         """From a batch (`clips.dataset.Batch`), with some of its values replaced: the cropped or augmented frames."""
         return cls(**{field.name: changed.get(field.name, batch[field.name]) for field in fields(cls)})
 
+    def part(self, rows: slice) -> "StudyImages":
+        """Some of the studies."""
+        return StudyImages(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
     def to(self, device: torch.device) -> "StudyImages":
         """The same on a device."""
         return StudyImages(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 class FrameEmbedding(nn.Module):
-    """What a frame is: its view, its sequence, where its slice lies and when in the heart beat it was taken."""
+    """What a frame is: its view, its sequence, where its slice lies and when in the heart beat it was taken.
 
-    def __init__(self, width: int) -> None:
+    With `places`, also the how-manieth of the study it is, which is all that the published model is told of it.
+    """
+
+    def __init__(self, width: int, places: int = 0) -> None:
         super().__init__()
+        if places:
+            self.order = nn.Parameter(torch.zeros(places, width))
+        self.places = places
         self.view = nn.Embedding(len(View), width)
         self.sequence = nn.Embedding(len(Sequence), width)
         self.place = nn.Linear(2 * (POSITION_PERIODS + PHASE_PERIODS), width)
@@ -59,4 +69,10 @@ class FrameEmbedding(nn.Module):
             dim=-1,
         )
         place = self.place(torch.cat([angles.sin(), angles.cos()], dim=-1))
-        return self.view(images.view) + self.sequence(images.sequence) + place
+        place = self.view(images.view) + self.sequence(images.sequence) + place
+        frames = images.view.shape[1]
+        if not self.places:
+            return place
+        if frames > self.places:
+            raise ValueError(f"The model knows {self.places} places of a frame, got {frames} frames: choose fewer.")
+        return place + self.order[:frames]

@@ -6,7 +6,7 @@ Nothing is ever executed that came with a model (`trust_remote_code=False`) and 
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -102,10 +102,16 @@ def load_pretrained(name: str, max_tokens: int) -> tuple[PreTrainedTokenizerBase
 
 
 class TextEncoder(nn.Module):
-    """Token numbers of a report → one vector: the mean of the encoder's outputs over the tokens that exist."""
+    """Token numbers of a report → one vector: the mean of the encoder's outputs over the tokens that exist.
 
-    def __init__(self, config: dict[str, Any], body: nn.Module | None = None) -> None:
+    With `pool: cls`, the output of the first token instead, as the published model reads DistilBERT.
+    """
+
+    def __init__(
+        self, config: dict[str, Any], body: nn.Module | None = None, pool: Literal["mean", "cls"] = "mean"
+    ) -> None:
         super().__init__()
+        self.pool = pool
         self.body = AutoModel.from_config(AutoConfig.for_model(**config)) if body is None else body
         if hasattr(self.body, "pooler"):
             self.body.pooler = None  # BERT's head on its first token: we average instead
@@ -132,5 +138,7 @@ class TextEncoder(nn.Module):
         self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"]
     ) -> Float[Tensor, "b d"]:
         hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        if self.pool == "cls":
+            return hidden[:, 0]
         weight = attention_mask.to(hidden.dtype)
         return torch.einsum("btd,bt->bd", hidden, weight) / weight.sum(1, keepdim=True).clamp(min=1)

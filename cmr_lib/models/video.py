@@ -11,18 +11,27 @@ first and the patches frame by frame.
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from cmr_lib.models.attention import DividedAttention
+from cmr_lib.models.clips import AttentionPool, as_clips
 from cmr_lib.models.study import FrameEmbedding, StudyImages
 
 MLP_RATIO = 4
 GROUP = 8  # channels of the stem that are normalised together; all of them together learnt scar half as fast
+LATER = {
+    "residual": "input",
+    "study": "concat",
+    "frame_places": 0,
+    "norm_eps": 1e-5,
+}  # options that older folders do not name
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,10 @@ class VideoConfig:
     temporal_init: Literal["frozen_in_time", "zero_output"] = "zero_output"
     dropout: float = 0.0
     readout: Literal["cls", "mean"] = "cls"
+    residual: Literal["input", "time"] = "input"
+    study: Literal["concat", "set"] = "concat"
+    frame_places: int = 0  # learned embeddings of a frame's place in the study, as published; 0: none
+    norm_eps: float = 1e-5  # of the layer norms
 
     def __post_init__(self) -> None:
         if self.image_px % self.patch_px:
@@ -82,14 +95,16 @@ def conv_stem(width: int, patch_px: int) -> nn.Module:
 class Block(nn.Module):
     """One transformer block: time, space, perceptron, each after a layer norm.
 
-    The residual is that of Frozen in Time: the space output is added to the block's input, not to the sum of input and
-    time output, so time acts only through what space attention reads.
+    With `residual: input`, that of Frozen in Time, the space output is added to the block's input, not to the sum of
+    input and time output, so time acts only through what space attention reads. With `time`, that of TimeSformer
+    (Bertasius et al. 2021), it is added to the sum.
     """
 
     def __init__(self, config: VideoConfig) -> None:
         super().__init__()
         d = config.width
-        self.norm_time, self.norm_space, self.norm_mlp = nn.LayerNorm(d), nn.LayerNorm(d), nn.LayerNorm(d)
+        self.norm_time, self.norm_space, self.norm_mlp = (nn.LayerNorm(d, config.norm_eps) for _ in range(3))
+        self.residual = config.residual
         self.time = DividedAttention(d, config.heads, "time", config.dropout)
         self.space = DividedAttention(d, config.heads, "space", config.dropout)
         self.mlp = nn.Sequential(
@@ -101,13 +116,17 @@ class Block(nn.Module):
         return self.norm_space(x + self.time(self.norm_time(x), mask))
 
     def forward(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b tokens d"]:
-        """Add space(x + time(x)), then mlp."""
-        x = x + self.space(self.between(x, mask), mask)
+        """Add space(x + time(x)), and time(x) where the residual says so, then mlp."""
+        read = self.time(self.norm_time(x), mask)
+        base = x + read if self.residual == "time" else x
+        x = base + self.space(self.norm_space(x + read), mask)
         return x + self.mlp(self.norm_mlp(x))
 
     def read(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b 1 d"]:
         """The read-out token of `forward`, without what only the patch tokens need: for the last block."""
-        cls = x[:, :1] + self.space.read(self.between(x, mask), mask)
+        read = self.time(self.norm_time(x), mask)
+        base = x + read if self.residual == "time" else x
+        cls = base[:, :1] + self.space.read(self.norm_space(x + read), mask)
         return cls + self.mlp(self.norm_mlp(cls))
 
 
@@ -121,9 +140,11 @@ class VideoEncoder(nn.Module):
         self.stem = (conv_stem if config.stem == "conv" else patch_stem)(config.width, config.patch_px)
         self.cls = nn.Parameter(torch.zeros(1, 1, config.width))
         self.place = nn.Parameter(torch.zeros(1, 1, self.grid**2, config.width))
-        self.frame = FrameEmbedding(config.width)
+        self.frame = FrameEmbedding(config.width, config.frame_places)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.norm = nn.LayerNorm(config.width)
+        self.norm = nn.LayerNorm(config.width, config.norm_eps)
+        self.pool = AttentionPool(config.width) if config.study == "set" else None
+        self.recompute = False  # set in training: less memory, more time, the same numbers
         self._start()
 
     def _start(self) -> None:
@@ -155,11 +176,24 @@ class VideoEncoder(nn.Module):
         return torch.einsum("btd,bt->bd", x, weight) / weight.sum(1, keepdim=True).clamp(min=1)
 
     def forward(self, images: StudyImages) -> Float[Tensor, "b d"]:
-        """Encode studies."""
+        """Encode studies: all images in one, or clip by clip (`study: set`)."""
+        if self.pool is None:
+            return self._encode(images)
+        clips, there = as_clips(images)
+        return self.pool(self._encode(clips).unflatten(0, there.shape), there)
+
+    def _encode(self, images: StudyImages) -> Float[Tensor, "b d"]:
         x = self.tokens(images)
         for block in self.blocks[:-1]:
-            x = block(x, images.mask)
-        return self.read_out(x, images.mask)
+            x = self._run(block, x, images.mask)
+        return self._run(self.read_out, x, images.mask)
+
+    def _run(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor) -> Tensor:
+        """A block, in training with `recompute` without keeping what is inside it (Chen et al. 2016)."""
+        if not (self.recompute and torch.is_grad_enabled()):
+            return block(x, mask)
+        kept: Tensor = checkpoint(block, x, mask, use_reentrant=False)
+        return kept
 
     def attention_maps(
         self, images: StudyImages, block: int = -1
@@ -168,8 +202,11 @@ class VideoEncoder(nn.Module):
 
         Returns the map over the patches of each frame and its sum per frame (the weight of that frame, hence of its
         view and phase). Both sum to 1 over a study; masked frames are exactly 0. Weights are recomputed from queries
-        and keys here, so that the normal forward pass never keeps them.
+        and keys here, so that the normal forward pass never keeps them. Raises ValueError with `study: set`, where no
+        token attends to all of a study.
         """
+        if self.pool is not None:
+            raise ValueError("Attention maps of a whole study want a model of video.study: concat; this one is a set.")
         chosen = self.blocks[block]
         x, mask = self.tokens(images), images.mask
         for layer in self.blocks:

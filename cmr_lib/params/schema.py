@@ -231,6 +231,8 @@ class VideoEncoder(_Strict):
     heads: Positive
     temporal_init: Literal["frozen_in_time", "zero_output"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    residual: Literal["input", "time"]  # what space attention's output is added to: published | with the time output
+    study: Literal["concat", "set"]  # all images as one clip (published) | clip by clip, then pooled
 
 
 class TextEncoder(_Strict):
@@ -245,6 +247,7 @@ class TextEncoder(_Strict):
     max_tokens: Annotated[int, Field(ge=8, le=512)]
     sections: list[Literal["findings", "impression"]]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+    pool: Literal["mean", "cls"]
 
 
 class Optimiser(_Strict):
@@ -257,6 +260,30 @@ class Optimiser(_Strict):
     warmup_share: Share
     clip_norm: Amount
     max_steps: Positive | None  # stop early; null: all epochs
+    loss: Literal["info_nce", "streaming", "norm_softmax", "sigmoid", "multi_positive"]
+    accumulate: Positive  # batches whose gradients are averaged before a step
+    micro_batch: Positive | None  # studies embedded at once (gradient caching); null: the whole batch
+    recompute: bool  # activations of the image tower anew in the backward pass: less memory, more time
+    compile: bool  # the image tower's blocks by torch.compile
+    frozen: list[Literal["image", "text"]]  # towers that keep their weights
+    patience: Positive | None  # epochs without a better validation loss before it ends; the best are kept
+
+
+class Launch(_Strict):
+    """Where training runs."""
+
+    how: Literal["inline", "torchrun", "slurm"]
+    processes: Positive  # a node; the batch is shared among all
+    nodes: Positive  # slurm only
+    slurm: list[str]  # further options of sbatch, such as --partition=gpu
+
+    @model_validator(mode="after")
+    def _fits(self) -> Any:
+        if self.how == "inline" and self.processes * self.nodes > 1:
+            raise ValueError("launch: inline is one process; torchrun or slurm starts more")
+        if self.how != "slurm" and self.nodes > 1:
+            raise ValueError("launch: several nodes want slurm")
+        return self
 
 
 class Augment(_Strict):
@@ -290,6 +317,7 @@ class Pretrain(_Strict):
     device: Literal["cpu", "cuda", "auto"]
     precision: Literal["fp32", "bf16"]
     checkpoint_epochs: Positive
+    launch: Launch
 
 
 # --- the stages that read embeddings ----------------------------------------------------------------------------

@@ -2,7 +2,9 @@
 
 A checkpoint is one safetensors file (tensors, and a JSON state in its header: no pickle) with a SHA-256 beside it. Its
 name carries a key, the hash of everything that decides the run (parameters, images, texts, initial weights, code), and
-the epoch. The last two generations are kept: a damaged one is passed over, with a warning, for the one before.
+the number of steps done. The checksum is written before the file, so that a process killed at any moment leaves every
+generation whole or absent. The last two generations are kept: a damaged one is passed over, with a warning, for the
+one before.
 """
 
 import hashlib
@@ -19,7 +21,7 @@ from safetensors.torch import save
 from cmr_lib import project
 
 GENERATIONS = 2
-CODE = ("training/*.py", "models/*.py", "losses.py", "clips/dataset.py", "clips/augment.py")
+CODE = ("training/*.py", "models/*.py", "losses.py", "streaming.py", "clips/dataset.py", "clips/augment.py")
 
 
 class CheckpointError(ValueError):
@@ -54,30 +56,46 @@ def code_digest() -> str:
 
 def _files(folder: Path, key: str) -> list[Path]:
     """This run's checkpoints, newest first."""
-    return sorted(folder.glob(f"{key}-*.safetensors"), reverse=True)
+    return sorted(folder.glob(f"{key}-*.safetensors"), key=lambda path: int(path.stem.split("-")[1]), reverse=True)
 
 
-def write(folder: Path | str, key: str, epoch: int, checkpoint: Checkpoint) -> Path:
-    """Write a generation (after `epoch` epochs) and remove those beyond the last two."""
+def write(folder: Path | str, key: str, step: int, checkpoint: Checkpoint) -> Path:
+    """Write a generation (after `step` steps), then remove those beyond the last two and what killed writers left."""
     folder = Path(folder)
-    path = folder / f"{key}-{epoch:05d}.safetensors"
+    path = folder / f"{key}-{step:05d}.safetensors"
     header = {"key": key, "state": json.dumps(checkpoint.state)}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
-    project.write_bytes(path, save(tensors, metadata=header), checksum=True)
+    data = save(tensors, metadata=header)
+    project.write_text(_noted(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
+    project.write_bytes(path, data)
     for old in _files(folder, key)[GENERATIONS:]:
         _delete(old)
+    _tidy(folder, key)
     return path
+
+
+def _noted(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _tidy(folder: Path, key: str = "") -> None:
+    """Remove temporary files, and checksums without a file, of this run (or of all)."""
+    for left in folder.glob(f".{key}*.safetensors*.tmp"):
+        left.unlink(missing_ok=True)
+    for noted in folder.glob(f"{key}*.safetensors.sha256"):
+        if not noted.with_suffix("").exists():
+            noted.unlink(missing_ok=True)
 
 
 def _delete(path: Path) -> None:
     path.unlink(missing_ok=True)
-    path.with_name(path.name + ".sha256").unlink(missing_ok=True)
+    _noted(path).unlink(missing_ok=True)
 
 
 def read(path: Path | str, key: str) -> Checkpoint:
     """One generation. Raises CheckpointError when it is damaged or of another run."""
     path = Path(path)
-    noted = path.with_name(path.name + ".sha256")
+    noted = _noted(path)
     if not noted.is_file() or noted.read_text(encoding="utf-8").split()[:1] != [project.sha256_file(path)]:
         raise CheckpointError(f"Checkpoint {path.name} differs from its checksum.")
     try:
@@ -94,9 +112,17 @@ def read(path: Path | str, key: str) -> Checkpoint:
 def latest(folder: Path | str, key: str) -> Checkpoint | None:
     """The newest generation that is whole, or None when this run has none yet.
 
-    A damaged generation is passed over with a warning. Raises CheckpointError when all are damaged.
+    A damaged generation is passed over with a warning, and so are those of another run. Raises CheckpointError when
+    all of this run's are damaged.
     """
     files = _files(Path(folder), key)
+    others = len(list(Path(folder).glob("*.safetensors"))) - len(files)
+    if others and not files:
+        warnings.warn(
+            f"{others} checkpoints here are of another run (other parameters, data or code): they are not resumed, "
+            "training starts anew.",
+            stacklevel=2,
+        )
     for path in files:
         try:
             return read(path, key)
@@ -111,3 +137,4 @@ def remove(folder: Path | str) -> None:
     """Remove every checkpoint of the folder: call it once the weights are saved."""
     for path in sorted(Path(folder).glob("*.safetensors")):
         _delete(path)
+    _tidy(Path(folder))

@@ -1,7 +1,8 @@
 """The training loop: epochs of shuffled studies, a history, checkpoints that resume bit for bit.
 
 Every random draw is a function of (seed, epoch, step or study): the order of studies, the augmentation, hidden
-sentences, dropout. So a run that was stopped and resumed ends with the same bits as one that was not.
+sentences, dropout. So a run that was stopped and resumed ends with the same bits as one that was not, and the parts of
+a batch are the same wherever and whenever they are made.
 """
 
 from collections.abc import Mapping
@@ -17,10 +18,13 @@ from cmr_lib import params, project
 from cmr_lib.clips import dataset
 from cmr_lib.clips.dataset import StudyDataset, collate
 from cmr_lib.models.cmrformer import CMRformer
-from cmr_lib.training import checkpoint, schedule, sentences, step
-from cmr_lib.training.machine import choose_device, reproducible
+from cmr_lib.training import checkpoint, distributed, schedule, sentences, step
+from cmr_lib.training.frozen import frozen_towers
+from cmr_lib.training.machine import choose_device, memory_advice, memory_savers, reproducible
+from cmr_lib.training.pairs import Pairs, same_reports
 from cmr_lib.training.state import Run, restore, snapshot
-from cmr_lib.training.validate import mean, validate
+from cmr_lib.training.stop import end, stopping
+from cmr_lib.training.validate import best_epoch, exhausted, mean, validate
 
 HALT_AFTER = 3  # steps in a row with a loss or gradient that is not finite
 COLUMNS = (
@@ -50,39 +54,62 @@ def fit(
 ) -> pd.DataFrame:
     """Train in place and return the history, one row an epoch (COLUMNS; no times, so that it can be compared).
 
-    With `checkpoint_dir`, a run that was stopped goes on after its last whole epoch, and a finished one returns at
-    once; call `checkpoint.remove` when the weights are saved. With mode "frozen" nothing is trained and the history
-    is empty. The model ends on `device`, in evaluation mode.
+    With `checkpoint_dir`, a run that was stopped goes on after its last checkpoint (a whole epoch, or the step at which
+    SIGTERM came), and a finished one returns at once; call `checkpoint.remove` when the weights are saved. SIGTERM
+    ends the process with code 143. With mode "frozen" nothing is trained and the history is empty. With
+    `optim.patience` the weights are those of the epoch with the lowest validation loss, otherwise those of the last.
+    The model ends on `device`, in evaluation mode. Several processes of a group call this alike (`training.launch`).
 
     Raises:
-        ValueError: a study without a text; fewer studies than a batch.
+        ValueError: a study without a text; fewer studies than a step takes; patience without validation studies.
         FloatingPointError: three steps in a row without a finite loss and gradient.
+        MemoryError: a batch does not fit; the weights are those before the step.
     """
     if settings.mode == "frozen":
         model.to(choose_device(settings.device)).eval()
         return pd.DataFrame(columns=list(COLUMNS))
     run = _start(model, tokenizer, train, texts, validation, settings)
     key = _key(run, texts)
-    with reproducible(run.device):
+    with reproducible(run.device), stopping(run.stop), memory_savers(model, settings.optim):
         if checkpoint_dir is not None and (found := checkpoint.latest(checkpoint_dir, key)):
             restore(run, found)
-        epochs = -(-run.steps // run.steps_per_epoch)
-        bar = tqdm(
-            range(len(run.history), epochs),
-            "pretrain",
-            total=epochs,
-            initial=len(run.history),
-            unit="epoch",
-            disable=not progress,
-        )
-        for epoch in bar:
-            run.history.append(_epoch(run, epoch))
-            bar.set_postfix(loss=f"{run.history[-1]['loss']:.3f}")
-            due = (epoch + 1) % settings.checkpoint_epochs == 0 or epoch + 1 == epochs
-            if checkpoint_dir is not None and due:
-                checkpoint.write(checkpoint_dir, key, epoch + 1, snapshot(run))
+        with frozen_towers(run):
+            _epochs(run, checkpoint_dir, key, progress)
+    if run.stop.asked:  # while the last checkpoint was written
+        end()
+    if run.best:
+        model.load_state_dict(run.best)
     model.eval()
     return pd.DataFrame(run.history, columns=list(COLUMNS))
+
+
+def _epochs(run: Run, checkpoint_dir: Path | str | None, key: str, progress: bool) -> None:
+    """All epochs that are still to come, with checkpoints when they are due or the process is asked to end."""
+    epochs, done = -(-run.steps // run.steps_per_epoch), len(run.history)
+    every = run.settings.checkpoint_epochs
+    hidden = not progress or distributed.rank() > 0
+    bar = tqdm(range(done, epochs), "pretrain", total=epochs, initial=done, unit="epoch", disable=hidden)
+    for epoch in bar:
+        if exhausted(run.history, run.settings.optim.patience):
+            break
+        row = _epoch(run, epoch)
+        if row is not None:
+            _close(run, row)
+            bar.set_postfix(loss=f"{row['loss']:.3f}")
+        stop = row is None or distributed.any_process(run.stop.asked, run.device)
+        last = epoch + 1 == epochs or exhausted(run.history, run.settings.optim.patience)
+        if checkpoint_dir is not None and distributed.rank() == 0 and (stop or last or (epoch + 1) % every == 0):
+            checkpoint.write(checkpoint_dir, key, run.step, snapshot(run))
+        if stop:
+            end()
+
+
+def _close(run: Run, row: dict[str, float | int]) -> None:
+    """Put an epoch's row into the history, and its weights aside when they are the best so far."""
+    run.history.append(row)
+    run.results = []
+    if run.settings.optim.patience is not None and best_epoch(run.history) == len(run.history) - 1:
+        run.best = {name: tensor.detach().cpu().clone() for name, tensor in run.model.state_dict().items()}
 
 
 def _start(
@@ -96,11 +123,15 @@ def _start(
     keys = project.unique([*train.study_keys, *(validation.study_keys if validation else [])])
     if without := [key for key in keys if key not in texts]:
         raise ValueError(f"{len(without)} of {len(keys)} studies have no report (first: {without[0]}): leave them out.")
-    if len(train) < settings.optim.batch_studies:
+    optim = settings.optim
+    if len(train) < optim.batch_studies * optim.accumulate:
+        times = f" × optim.accumulate {optim.accumulate}" if optim.accumulate > 1 else ""
         raise ValueError(
-            f"optim.batch_studies is {settings.optim.batch_studies}, but only {len(train)} studies train: lower it, or "
+            f"optim.batch_studies is {optim.batch_studies}{times}, but only {len(train)} studies train: lower it, or "
             "embed with the shipped weights and train nothing (mode: frozen, init: released)."
         )
+    if optim.patience is not None and not validation:
+        raise ValueError("optim.patience wants validation studies with a report, and there are none: set it to null.")
     device = choose_device(settings.device)
     model.to(device)
     rows = sentences.encode(tokenizer, [texts[key] for key in keys], model.config.max_tokens)
@@ -118,36 +149,39 @@ def _start(
 
 def _key(run: Run, texts: Mapping[str, str]) -> str:
     """The checkpoint key: everything that decides the bits, images and code included; not where outputs lie."""
-    aside = {"out_dir", "in_root", "checkpoint_epochs"}
+    aside = {"out_dir", "in_root", "checkpoint_epochs", "launch"}
     validation = run.validation.study_keys if run.validation else []
     facts = {
         "settings": run.settings.model_dump(mode="json", exclude=aside),
         "train": [[key, texts[key]] for key in run.train.study_keys],
         "validation": [[key, texts[key]] for key in validation],
         "device": run.device.type,
+        "processes": distributed.processes(),
         "images": [dataset.digest(part) for part in (run.train, run.validation) if part],
         "code": checkpoint.code_digest(),
     }
     return checkpoint.key_of(facts, run.model.state_dict())
 
 
-def _epoch(run: Run, epoch: int) -> dict[str, float | int]:
-    """One pass over the shuffled studies; returns its row of the history."""
+def _epoch(run: Run, epoch: int) -> dict[str, float | int] | None:
+    """One pass over the shuffled studies, or what is left of it; its row of the history, None when asked to end."""
     run.model.train()
     chosen = schedule.order(run.settings.seed, epoch, len(run.train))
-    size, results = run.settings.optim.batch_studies, []
-    rate = 0.0
-    for number in range(min(run.steps_per_epoch, run.steps - run.step)):
-        optim = run.settings.optim
+    optim, size = run.settings.optim, run.studies_per_step
+    steps = min(run.steps_per_epoch, run.steps - epoch * run.steps_per_epoch)
+    for number in range(len(run.results), steps):
+        if run.results and distributed.any_process(run.stop.asked, run.device):
+            return None
         rate = schedule.learning_rate(run.step, run.steps, optim.learning_rate, optim.warmup_share)
         step.set_rate(run.optimiser, rate)
-        results.append(_step(run, epoch, number, chosen[number * size : (number + 1) * size]))
+        run.results.append(_step(run, epoch, number, chosen[number * size : (number + 1) * size]))
         run.step += 1
+    results = run.results
     return {
         "epoch": epoch + 1,
         "loss": mean(result.loss for result in results if result.done),
         "logit_scale": float(run.model.logit_scale.detach()),
-        "learning_rate": rate,
+        "learning_rate": schedule.learning_rate(run.step - 1, run.steps, optim.learning_rate, optim.warmup_share),
         "grad_norm": mean(result.grad_norm for result in results if result.done),
         "temporal_qk_grad_norm": mean(result.temporal_qk_grad_norm for result in results if result.done),
         "skipped_steps": sum(not result.done for result in results),
@@ -156,17 +190,44 @@ def _epoch(run: Run, epoch: int) -> dict[str, float | int]:
 
 def _step(run: Run, epoch: int, number: int, rows: np.ndarray) -> step.StepResult:
     """One step on these studies; raises FloatingPointError at the third bad one in a row."""
-    batch = collate([run.train[int(row)] for row in rows])
-    settings = run.settings
-    generator = step.generator_of(settings.seed, "augment", epoch, number)
-    images = step.prepare(batch, settings.augment, settings.frames.crop_px, generator, run.device)
-    torch.manual_seed(project.seed_for(settings.seed, "dropout", epoch, number))
-    ids, mask = run.tokens_of(batch["study_keys"], epoch)
-    result = step.train_step(run.model, run.optimiser, images, ids, mask, settings.optim.clip_norm, settings.precision)
-    run.bad = 0 if result.done else run.bad + 1
-    if run.bad >= HALT_AFTER:
+    optim = run.settings.optim
+    first = number * optim.accumulate
+    parts = np.split(rows, optim.accumulate)
+    batches = [_pairs(run, epoch, first + count, part) for count, part in enumerate(parts)]
+    with memory_advice(len(rows)):
+        result = step.train_step(run.model, run.optimiser, batches, optim, run.settings.precision)
+    run.bad = [] if result.done else [*run.bad, [run.train.study_keys[int(row)] for row in rows]]
+    if len(run.bad) >= HALT_AFTER:
+        batches_named = "; ".join(", ".join(keys) for keys in run.bad)
         raise FloatingPointError(
-            f"{HALT_AFTER} steps in a row gave no finite loss or gradient (epoch {epoch + 1}, the last with studies "
-            f"{', '.join(batch['study_keys'][:3])}, …): lower optim.learning_rate; the last checkpoint is intact."
+            f"{HALT_AFTER} steps in a row gave no finite loss or gradient (epoch {epoch + 1}): lower "
+            f"optim.learning_rate or look at their studies; the last checkpoint is intact. Batches: {batches_named}."
         )
     return result
+
+
+def _pairs(run: Run, epoch: int, number: int, rows: np.ndarray) -> Pairs:
+    """The pairs of batch `number` of an epoch: drawn by (seed, epoch, number), whichever part is made, and when."""
+    settings, found = run.settings, run.features
+    where = torch.from_numpy(rows)
+    keys = [run.train.study_keys[int(row)] for row in rows]
+    batch = None if "image" in found else collate([run.train[int(row)] for row in rows])
+    ids, mask = run.tokens_of(keys, epoch)
+
+    def image(part: slice) -> torch.Tensor:
+        if batch is None:
+            return found["image"][where[part]]
+        draws = step.generator_of(settings.seed, "augment", epoch, number)
+        crop = settings.frames.crop_px
+        return run.model.video(step.prepare(batch, settings.augment, crop, draws, run.device, part)).float()
+
+    def text(part: slice) -> torch.Tensor:
+        return found["text"][where[part]] if "text" in found else run.model.text(ids[part], mask[part]).float()
+
+    return Pairs(
+        image=image,
+        text=text,
+        size=len(rows),
+        seed=project.seed_for(settings.seed, "dropout", epoch, number),
+        same=same_reports([run.tokens[key].ids for key in keys]) if settings.optim.loss == "multi_positive" else None,
+    )

@@ -1,4 +1,4 @@
-"""The machine a model trains on: device, precision, determinism, memory."""
+"""The machine a model trains on: device, precision, determinism, memory, compilation."""
 
 import ctypes
 import platform
@@ -6,6 +6,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import torch
+from torch import nn
+
+from cmr_lib import params
+
+NO_MEMORY = ("can't allocate memory", "out of memory")  # what PyTorch says on a CPU, and on a GPU
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -47,3 +52,37 @@ def keep_freed_memory() -> None:
     trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD and M_MMAP_MAX of malloc.h
     libc.mallopt(trim_threshold, -1)
     libc.mallopt(mmap_max, 0)
+
+
+@contextmanager
+def memory_savers(model: nn.Module, how: params.Optimiser, backend: str = "inductor") -> Iterator[None]:
+    """Within it, the image tower recomputes activations and runs compiled, as `optim` says; weights keep their names.
+
+    `backend` is torch.compile's; tests take one that needs no compiler.
+    """
+    tower = model.video
+    tower.recompute = how.recompute
+    if how.compile:
+        for block in tower.blocks:
+            block.compile(backend=backend)
+    try:
+        yield
+    finally:
+        tower.recompute = False
+        for block in tower.blocks:
+            block._compiled_call_impl = None
+
+
+@contextmanager
+def memory_advice(studies: int) -> Iterator[None]:
+    """Say what to change when memory does not suffice. Raises MemoryError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in NO_MEMORY):
+            raise
+        raise MemoryError(
+            f"A step of {studies} studies does not fit into memory: set optim.micro_batch (the same gradients), or "
+            "optim.recompute, or lower optim.batch_studies and raise optim.accumulate. The weights are those before "
+            "the step."
+        ) from error

@@ -1,6 +1,6 @@
 """What a training run carries from step to step, and how it becomes a checkpoint and comes back."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor
@@ -11,6 +11,8 @@ from cmr_lib.models import text
 from cmr_lib.models.cmrformer import CMRformer
 from cmr_lib.training import checkpoint, sentences
 from cmr_lib.training.sentences import Tokens
+from cmr_lib.training.step import StepResult
+from cmr_lib.training.stop import Stop
 
 
 @dataclass
@@ -26,13 +28,22 @@ class Run:
     tokens: dict[str, Tokens]  # of every report
     pad_id: int
     step: int = 0  # steps done so far
-    bad: int = 0  # of which the last so many were not finite
+    bad: list[list[str]] = field(default_factory=list)  # studies of the last steps, as far as these were not finite
+    results: list[StepResult] = field(default_factory=list)  # of the epoch in progress
     history: list[dict[str, float | int]] = field(default_factory=list)
+    best: dict[str, Tensor] = field(default_factory=dict)  # weights of the best epoch, where optim.patience is given
+    features: dict[str, Tensor] = field(default_factory=dict)  # of frozen towers, a row a study of `train`
+    stop: Stop = field(default_factory=Stop)
+
+    @property
+    def studies_per_step(self) -> int:
+        """Studies that move the weights once."""
+        return self.settings.optim.batch_studies * self.settings.optim.accumulate
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches in an epoch; the rest is dropped, and is another rest in every epoch."""
-        return len(self.train) // self.settings.optim.batch_studies
+        """Whole steps in an epoch; the rest is dropped, and is another rest in every epoch."""
+        return len(self.train) // self.studies_per_step
 
     @property
     def steps(self) -> int:
@@ -59,17 +70,22 @@ def snapshot(run: Run) -> checkpoint.Checkpoint:
     for name, weight in run.model.named_parameters():
         for kind, tensor in run.optimiser.state.get(weight, {}).items():
             tensors[f"{kind}/{name}"] = tensor
-    return checkpoint.Checkpoint(tensors, {"step": run.step, "bad": run.bad, "history": run.history})
+    tensors |= {f"best/{name}": tensor for name, tensor in run.best.items()}
+    results = [asdict(result) for result in run.results]
+    state = {"step": run.step, "bad": run.bad, "results": results, "history": run.history}
+    return checkpoint.Checkpoint(tensors, state)
 
 
 def restore(run: Run, found: checkpoint.Checkpoint) -> None:
     """Put a snapshot back, in place."""
     run.step, run.bad, run.history = found.state["step"], found.state["bad"], found.state["history"]
+    run.results = [StepResult(**result) for result in found.state["results"]]
     by_kind: dict[str, dict[str, Tensor]] = {}
     for path, tensor in found.tensors.items():
         kind, name = path.split("/", 1)
         by_kind.setdefault(kind, {})[name] = tensor
     run.model.load_state_dict(by_kind.pop("model"))
+    run.best = by_kind.pop("best", {})
     for name, weight in run.model.named_parameters():
         kept = {kind: tensors[name] for kind, tensors in by_kind.items() if name in tensors}
         if kept:

@@ -1,20 +1,21 @@
 """One step of training: embed a batch, compare, move the weights, unless the numbers are not finite."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int64
-from torch import Tensor, nn
+from torch import nn
 
-from cmr_lib import losses, params, project
+from cmr_lib import params, project
 from cmr_lib.clips import augment
 from cmr_lib.clips.dataset import Batch
 from cmr_lib.models.cmrformer import LARGEST_SCALE, CMRformer
 from cmr_lib.models.study import StudyImages
-from cmr_lib.training.machine import autocast
+from cmr_lib.training import distributed, gradients
+from cmr_lib.training.pairs import Pairs
 
-NOT_DECAYED = ("cls", "place", "log_scale")
+NOT_DECAYED = ("cls", "place", "log_scale", "logit_bias")
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,19 @@ def generator_of(seed: int, what: str, epoch: int, step: int) -> torch.Generator
 
 
 def prepare(
-    batch: Batch, settings: params.Augment, crop_px: int, generator: torch.Generator, device: torch.device
+    batch: Batch,
+    settings: params.Augment,
+    crop_px: int,
+    generator: torch.Generator,
+    device: torch.device,
+    rows: slice = slice(None),
 ) -> StudyImages:
-    """The augmented images on the device."""
-    frames = augment.augment(batch["frames"], settings, crop_px, generator)
+    """The augmented images of these rows on the device; each row's draws are those it has in the whole batch."""
+    frames = augment.augment(batch["frames"], settings, crop_px, generator, rows)
     mask = augment.hide_views(batch["view"], batch["sequence"], batch["mask"], settings.drop_view, generator)
     mask = augment.hide_cines(batch["sequence"], mask, settings.hide_cines, generator)
-    return StudyImages.of(batch, frames=frames, mask=mask).to(device)
+    kept = {name: batch[name][rows] for name in ("view", "sequence", "position", "phase")}
+    return StudyImages(frames=frames, mask=mask[rows], **kept).to(device)
 
 
 def temporal_qk_grad_norm(model: CMRformer) -> float:
@@ -75,30 +82,27 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
 def train_step(
     model: CMRformer,
     optimiser: torch.optim.Optimizer,
-    images: StudyImages,
-    input_ids: Int64[Tensor, "b tokens"],
-    attention_mask: Bool[Tensor, "b tokens"],
-    clip_norm: float,
+    batches: Sequence[Pairs],
+    how: params.Optimiser,
     precision: str = "fp32",
 ) -> StepResult:
-    """Forward, backward, clip, step; a loss or gradient that is not finite changes nothing."""
+    """Forward, backward, clip, step; a loss or gradient that is not finite changes nothing.
+
+    Of several batches the mean of the losses is taken (gradient accumulation): each has only its own negatives.
+    """
     optimiser.zero_grad(set_to_none=True)
     averages = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with autocast(input_ids.device, precision):
-        image = model.encode_study(images)
-        text = model.encode_text(input_ids, attention_mask)
-    loss = losses.info_nce(image, text, model.logit_scale)
-    if not torch.isfinite(loss):
-        model.load_state_dict(averages, strict=False)
-        return StepResult(float(loss.detach()), math.nan, math.nan, done=False)
-    loss.backward()
-    temporal = temporal_qk_grad_norm(model)
-    norm = float(nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
+    found = [float(gradients.backward(model, pairs, how, precision, 1 / len(batches))) for pairs in batches]
+    loss, norm, temporal = sum(found) / len(found), math.nan, math.nan
+    if math.isfinite(loss):
+        distributed.sum_gradients(model.parameters())
+        temporal = temporal_qk_grad_norm(model)
+        norm = float(nn.utils.clip_grad_norm_(model.parameters(), how.clip_norm))
     if not math.isfinite(norm):
         optimiser.zero_grad(set_to_none=True)
         model.load_state_dict(averages, strict=False)
-        return StepResult(float(loss.detach()), norm, temporal, done=False)
+        return StepResult(loss, norm, temporal, done=False)
     optimiser.step()
     with torch.no_grad():
         model.log_scale.clamp_(max=math.log(LARGEST_SCALE))
-    return StepResult(float(loss.detach()), norm, temporal, done=True)
+    return StepResult(loss, norm, temporal, done=True)

@@ -1,7 +1,7 @@
 """How well the towers agree on studies they were not trained on."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from jaxtyping import Float32
@@ -39,11 +39,24 @@ def mean(values: Iterable[float]) -> float:
     return sum(found) / len(found) if found else math.nan
 
 
+def best_epoch(history: Sequence[Mapping[str, float | int]]) -> int | None:
+    """Place of the row with the lowest finite validation loss (the first of equals); None where there is none."""
+    finite = [place for place, row in enumerate(history) if math.isfinite(row["validation_loss"])]
+    return min(finite, key=lambda place: history[place]["validation_loss"], default=None)
+
+
+def exhausted(history: Sequence[Mapping[str, float | int]], patience: int | None) -> bool:
+    """Whether the last `patience` epochs brought no lower validation loss."""
+    best = best_epoch(history)
+    return patience is not None and len(history) - 1 - (-1 if best is None else best) >= patience
+
+
 @torch.inference_mode()
 def validate(run: Run) -> dict[str, float]:
     """Loss, recall at 10 of image → report, alignment and uniformity on the validation split (NaN without one).
 
-    The loss is taken in groups of a training batch, so that it is on the scale of the training loss.
+    Whole reports and the centre of every image, the same in every epoch. The loss is InfoNCE, whatever trains, in
+    groups of a training batch, so that it is on the scale of the training loss.
     """
     names = ("validation_loss", "validation_recall_at_10", "alignment", "uniformity")
     if run.validation is None or len(run.validation) == 0:

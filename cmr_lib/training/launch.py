@@ -1,0 +1,157 @@
+"""Training from a notebook: in its own process, in several of this machine (torchrun), or as a Slurm job.
+
+Several processes get a job folder (initial weights, tokenizer, settings, study keys, report texts), join a group, train
+as one (`distributed`), and leave weights and history in it; the notebook waits and reads them. The folder holds
+reports: it lies beside the checkpoints and is removed on success.
+"""
+
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save
+
+from cmr_lib import params, project
+from cmr_lib.clips.dataset import StudyDataset
+from cmr_lib.clips.store import ClipStore
+from cmr_lib.models import pretrained
+from cmr_lib.models.cmrformer import CMRformer
+from cmr_lib.training import distributed, loop
+from cmr_lib.training.machine import choose_device
+from cmr_lib.training.stop import Stop, end, stopping
+
+ENDED = "result.safetensors", "history.json"
+
+
+class LaunchError(RuntimeError):
+    """The processes of a training did not end well; the message says where their last words are."""
+
+
+def launch(
+    model: CMRformer,
+    tokenizer: Any,
+    train: StudyDataset,
+    texts: Mapping[str, str],
+    validation: StudyDataset | None,
+    settings: params.Pretrain,
+    checkpoint_dir: Path | str,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """`loop.fit`, where `settings.launch` says: weights are changed in place and the history is returned.
+
+    Raises:
+        LaunchError: torchrun or sbatch failed; checkpoints are kept, so the same call goes on from the last.
+        FileNotFoundError: slurm without its commands.
+    """
+    if settings.launch.how == "inline" or settings.mode == "frozen":
+        return loop.fit(model, tokenizer, train, texts, validation, settings, checkpoint_dir, progress)
+    job = Path(checkpoint_dir) / "job"
+    write_job(job, model, tokenizer, train, texts, validation, settings, checkpoint_dir)
+    _wait(command(settings.launch, job), job)
+    model.load_state_dict(load_file(job / ENDED[0]))
+    history = pd.DataFrame(json.loads((job / ENDED[1]).read_text(encoding="utf-8")), columns=list(loop.COLUMNS))
+    shutil.rmtree(job)
+    model.to(choose_device(settings.device)).eval()
+    return history
+
+
+def write_job(
+    job: Path,
+    model: CMRformer,
+    tokenizer: Any,
+    train: StudyDataset,
+    texts: Mapping[str, str],
+    validation: StudyDataset | None,
+    settings: params.Pretrain,
+    checkpoint_dir: Path | str,
+) -> None:
+    """Everything that another process needs to call `loop.fit` with the same arguments."""
+    shutil.rmtree(job, ignore_errors=True)
+    pretrained.save_pretrained(model, tokenizer, job / "model")
+    keys = {"train": train.study_keys, "validation": validation.study_keys if validation else []}
+    facts = {
+        "settings": settings.model_dump(mode="json"),
+        "store": str(Path(train.store.folder).resolve()),
+        "checkpoints": str(Path(checkpoint_dir).resolve()),
+        "keys": keys,
+        "texts": {key: texts[key] for part in keys.values() for key in part if key in texts},
+    }
+    project.write_text(job / "job.json", json.dumps(facts))  # not write_json: no parameter may be rounded
+
+
+def command(how: params.Launch, job: Path) -> list[str]:
+    """What the notebook runs and waits for. For Slurm, the batch script is written into the job folder."""
+    worker = ["-m", "cmr_lib.training.launch", str(job.resolve())]
+    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(how.processes)]
+    if how.how == "torchrun":
+        return [*run, "--standalone", *worker]
+    if shutil.which("sbatch") is None:
+        raise FileNotFoundError(
+            "launch.how is slurm, but there is no `sbatch` here: start the notebook on a login node."
+        )
+    project.write_text(job / "job.sh", _batch_script(how, job, run, worker))
+    return ["sbatch", "--wait", *how.slurm, str(job / "job.sh")]
+
+
+def _batch_script(how: params.Launch, job: Path, run: Sequence[str], worker: Sequence[str]) -> str:
+    """One task a node, each starting its processes; two minutes before the time limit all are asked to end."""
+    return f"""#!/bin/bash
+#SBATCH --job-name=cmrformer
+#SBATCH --nodes={how.nodes}
+#SBATCH --ntasks-per-node=1
+#SBATCH --signal=TERM@120
+#SBATCH --output={shlex.quote(str(job.resolve() / "slurm.log"))}
+cd {shlex.quote(str(Path.cwd()))}
+first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+srun {shlex.join(run)} --nnodes {how.nodes} --rdzv-backend c10d --rdzv-id "$SLURM_JOB_ID" \\
+  --rdzv-endpoint "$first:29500" {shlex.join(worker)}
+"""
+
+
+def _wait(words: Sequence[str], job: Path) -> None:
+    """Run until it ends, its output shown here; SIGTERM is handed on, and the processes checkpoint."""
+    stop = Stop()
+    with stopping(stop), subprocess.Popen(words) as process:
+        told = False
+        while True:
+            try:
+                code = process.wait(timeout=0.5)
+                break
+            except subprocess.TimeoutExpired:
+                if stop.asked and not told:
+                    process.terminate()
+                    told = True
+    if stop.asked:
+        end()
+    if code or not all((job / name).is_file() for name in ENDED):
+        raise LaunchError(
+            f"Training in several processes ended with code {code}; what they said stands above (slurm: in "
+            "job/slurm.log beside the checkpoints). Checkpoints are kept: run it again to go on."
+        )
+
+
+def work(job: Path) -> None:
+    """One of the processes: join the group, train, and let the first leave weights and history in the job folder."""
+    facts = json.loads((job / "job.json").read_text(encoding="utf-8"))
+    settings = params.check("pretrain", facts["settings"])
+    distributed.start(choose_device(settings.device))
+    model, tokenizer = pretrained.from_pretrained(job / "model")
+    clips = ClipStore(Path(facts["store"]))
+    train, validation = (StudyDataset(clips, facts["keys"][part], settings.frames) for part in ("train", "validation"))
+    history = loop.fit(model, tokenizer, train, facts["texts"], validation, settings, facts["checkpoints"])
+    if distributed.rank() == 0:
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+        project.write_bytes(job / ENDED[0], save(state))
+        project.write_text(job / ENDED[1], json.dumps(history.to_dict("records")))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))

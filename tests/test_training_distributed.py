@@ -1,0 +1,138 @@
+"""Several processes train as one: the loss, its gradients, the curve; launched from a notebook by torchrun or Slurm."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cmr_lib import losses, params
+from cmr_lib.clips.dataset import StudyDataset
+from cmr_lib.clips.store import ClipStore
+from cmr_lib.training import distributed, launch, loop
+from cmr_lib.training.start import start
+from tests.toy import toy_settings, toy_store
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def told():
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "tests.process_driver"]
+    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def of(told, kind):
+    return [row for row in told if row["kind"] == kind]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_the_gathered_loss_and_its_gradients_are_those_of_one_process(told, place):
+    row = of(told, "gather")[place]
+    assert row["processes"] == (1, 2, 4)[place]
+    assert row["codes"] == [0] * row["processes"]
+    draw = torch.Generator().manual_seed(0)
+    x, y = (torch.nn.functional.normalize(torch.randn(8, 4, generator=draw), dim=-1) for _ in range(2))
+    x, y, weight = x.requires_grad_(), y.requires_grad_(), torch.eye(4).requires_grad_()
+    loss = losses.info_nce(x @ weight, y @ weight, 9.0)
+    loss.backward()
+    assert row["loss"] == pytest.approx(float(loss), rel=1e-6)
+    torch.testing.assert_close(torch.tensor(row["weight"]), weight.grad, atol=1e-5, rtol=1e-5)
+    # The rows' own gradients carry the share of each process's loss: summed over processes, the whole.
+    torch.testing.assert_close(torch.tensor(row["rows"]), torch.cat([x.grad, y.grad]), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+def test_two_processes_give_the_curve_of_one(told, norm):
+    one, two = (row for row in of(told, "curve") if row["norm"] == norm)
+    assert (one["codes"], two["codes"]) == ([0], [0, 0])
+    for name in ("loss", "validation_loss"):
+        assert len(one[name]) == 3
+        assert two[name] == pytest.approx(one[name], rel=1e-4)
+    assert two["weights"] == pytest.approx(one["weights"], rel=1e-5)
+    assert one["loss"][-1] < one["loss"][0]
+
+
+def test_when_one_process_is_asked_to_end_all_end_at_the_same_step_and_go_on(told):
+    (row,) = of(told, "ended")
+    assert row["codes"] == [143, 143]
+    assert row["kept"] == ["00002.safetensors", "00003.safetensors"]  # the epoch before, and the step
+    assert row["again"] == [0, 0]
+    whole = next(case for case in of(told, "curve") if case["norm"] == "batch" and case["processes"] == 2)
+    assert row["loss"] == pytest.approx(whole["loss"], rel=1e-6)
+    assert row["weights"] == pytest.approx(whole["weights"], rel=1e-7)
+
+
+def test_a_batch_that_cannot_be_shared_evenly_is_refused(monkeypatch):
+    monkeypatch.setattr(distributed, "processes", lambda: 3)
+    with pytest.raises(ValueError, match=r"batch of 4 studies cannot be shared by 3 processes.*multiple of launch"):
+        distributed.own_rows(4)
+
+
+def stored(folder, settings, monkeypatch):
+    """The toy world with its clips on disk, where another process finds them."""
+    from cmr_lib import project
+
+    toy, texts = toy_store(11)
+    shards = np.concatenate(toy._clips)
+    index = toy.index.assign(slice=0, shard=0, phase_of_es=0.5, spacing_mm=2.0)
+    index["offset"] = np.cumsum([0, *index["n_frames"][:-1]])
+    project.write_array(folder / "frames-000.npy", shards)
+    project.write_table(folder / "index.parquet", index)
+    clips, keys = ClipStore(folder), list(texts)
+    parts = [StudyDataset(clips, some, settings.frames) for some in (keys[:8], keys[8:])]
+    model, tokenizer = start(settings, list(texts.values()))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return model, tokenizer, parts[0], texts, parts[1]
+
+
+def test_torchrun_from_a_notebook_gives_the_history_and_weights_of_the_inline_run(tmp_path, monkeypatch):
+    still = {"video": {"dropout": 0.0}, "text": {"dropout": 0.0}, "optim": {"epochs": 2}}
+    how = {"how": "torchrun", "processes": 2}
+    inline, several = toy_settings(**still), toy_settings(**still, launch=how)
+    model, *rest = stored(tmp_path / "store", inline, monkeypatch)
+    wanted = launch.launch(model, *rest, inline, tmp_path / "a", progress=False)
+    other, *rest = stored(tmp_path / "store", several, monkeypatch)
+    found = launch.launch(other, *rest, several, tmp_path / "b", progress=False)
+    assert list(found.columns) == list(loop.COLUMNS)
+    assert found["loss"].tolist() == pytest.approx(wanted["loss"].tolist(), rel=1e-4)
+    assert not other.training
+    for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+    assert not (tmp_path / "b" / "job").exists()  # it held the reports
+
+
+def test_slurm_gets_a_script_with_every_option_and_its_failure_is_said(tmp_path, monkeypatch):
+    how = {"how": "slurm", "processes": 4, "nodes": 2, "slurm": ["--partition=gpu", "--gpus-per-node=4"]}
+    settings = toy_settings(launch=how, optim={"batch_studies": 8})
+    bin_, seen = tmp_path / "bin", tmp_path / "seen"
+    bin_.mkdir()
+    (bin_ / "sbatch").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {seen}\ncat "$4" >> {seen}\nexit 7\n')
+    (bin_ / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    with pytest.raises(launch.LaunchError, match=r"code 7.*run it again to go on"):
+        launch.launch(*stored(tmp_path / "store", settings, monkeypatch), settings, tmp_path / "c")
+    text = seen.read_text()
+    assert text.splitlines()[:3] == ["--wait", "--partition=gpu", "--gpus-per-node=4"]
+    for words in ("--nodes=2", "--signal=TERM@120", "srun ", "--nproc-per-node 4", "--nnodes 2", "--rdzv-endpoint"):
+        assert words in text
+
+
+def test_slurm_without_its_commands_and_impossible_launches_are_refused(tmp_path, monkeypatch):
+    settings = toy_settings(launch={"how": "slurm"})
+    monkeypatch.setattr(launch.shutil, "which", lambda _: None)
+    with pytest.raises(FileNotFoundError, match="no `sbatch` here"):
+        launch.launch(*stored(tmp_path / "store", settings, monkeypatch), settings, tmp_path / "c")
+    with pytest.raises(params.ParameterError, match="inline is one process"):
+        toy_settings(launch={"processes": 2})
+    with pytest.raises(params.ParameterError, match="several nodes want slurm"):
+        toy_settings(launch={"how": "torchrun", "nodes": 2})
