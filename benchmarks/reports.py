@@ -1,4 +1,4 @@
-"""What reading reports costs: faults, scrubbing, sections, findings, numbers, sameness, as the stage preprocess does it.
+"""What reading reports costs: faults, scrubbing, sections, findings, numbers, sameness, as in the stage preprocess.
 
 `python -m benchmarks.reports --reports 13787 --out reports.json` on a quiet machine: as many reports as the published
 cohort had are simulated first (not counted), each with its letterhead. Wanted: at most 3 minutes on 2 cores. Beside the

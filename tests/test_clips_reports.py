@@ -1,4 +1,4 @@
-"""Reports through the stage: what is bad has its code, what leaves is scrubbed, what is said stands beside the truth."""
+"""Reports through the stage: what is bad has its code, what leaves is scrubbed, what is said stands beside truth."""
 
 import datetime
 import json

@@ -1,4 +1,4 @@
-"""Between a report and the text that a model reads, no digit, unit, denial or side is lost: numbers in = numbers out."""
+"""Between a report and the text that a model reads no digit, unit, denial or side is lost: numbers in, numbers out."""
 
 import csv
 import datetime
