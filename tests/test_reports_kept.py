@@ -87,3 +87,15 @@ def test_tokens_spell_every_digit_and_every_sign():
         assert "[UNK]" not in tokens
         spelled = "".join(token.removeprefix("##") for token in tokens)
         assert spelled == "".join(text.lower().split())
+
+
+def test_even_a_vocabulary_of_every_word_holds_no_name_that_a_header_knows():
+    numbers_ = range(60)
+    raw = [simulated("first", number)[0].lower() for number in numbers_]
+    texts = [model_text(simulated("first", number)[0], known_of(number), number) for number in numbers_]
+    words = set(learn(texts, 3000).get_vocab())
+    assert len(words) > 300
+    people = [identity_of(SEED, number, 50) for number in numbers_]
+    names = {name.lower() for who in people for name in (who.family_name, who.given_name, who.referring, who.reader)}
+    assert sum(any(name in text for name in names) for text in raw) > 5  # some reports do name somebody
+    assert not names & words
