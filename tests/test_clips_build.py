@@ -10,6 +10,7 @@ import pytest
 from cmr_lib import params, project
 from cmr_lib.clips.build import check_conservation, preprocess
 from cmr_lib.clips.cohort import LABELS
+from cmr_lib.clips.report_tables import SAID, SAME
 from cmr_lib.clips.store import ClipStore
 from cmr_lib.labels import FINDINGS
 
@@ -81,7 +82,7 @@ def test_the_stage_writes_clips_tables_and_rejects(tmp_path, hospital):
         "study_key", "patient_key", "split", "n_clips", "n_sax_slices", "has_report", "vendor", "field_strength_t",
     ]  # fmt: skip
     assert list(studies.columns[8:11]) == ["age_band", "shifted_date", "days_since_first"]
-    assert list(studies.columns[11:]) == list(LABELS)
+    assert list(studies.columns[11:]) == [*LABELS, *SAME, *SAID]
     assert set(studies["n_clips"]) == {7}
     assert set(studies["n_sax_slices"]) == {3}
     by_key = studies.set_index("study_key")
@@ -94,7 +95,9 @@ def test_the_stage_writes_clips_tables_and_rejects(tmp_path, hospital):
     assert set(reports.index) == {keys["A1"], keys["A2"], keys["A3"]}
     assert reports.loc[keys["A1"], "impression"] == "1. Dilated cardiomyopathy."
     assert reports.loc[keys["A2"], "findings"] == "no headers, EF 55"
-    assert codes(out) == {("report", "E_NO_STUDY"): 1, ("study", "W_NO_REPORT"): 1}
+    assert codes(out) == {
+        ("report", "E_NO_STUDY"): 1, ("report", "W_REPORT_NO_IMPRESSION"): 1, ("study", "W_NO_REPORT"): 1,
+    }  # fmt: skip
 
     store = ClipStore(out / "store")
     assert store.study_keys == list(studies["study_key"])

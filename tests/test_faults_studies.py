@@ -12,7 +12,9 @@ import pandas as pd
 import pytest
 from broken_files import CASES
 
+from cmr_lib import params
 from cmr_lib.clips import cohort
+from cmr_lib.clips.report_reading import load_reports
 from cmr_lib.ingest import files as ingest_files
 from cmr_lib.ingest.gaps import missing
 from cmr_lib.ingest.header import quiet_pydicom
@@ -272,19 +274,22 @@ def reports_of(tmp_path, rows, encoding="utf-8"):
     path = tmp_path / "reports.csv"
     table = pd.DataFrame(rows, columns=["patient_id", "accession", "report"])
     path.write_bytes(table.to_csv(index=False).encode(encoding))
-    return cohort.load_reports(cohort.Places(tmp_path, path, None, cohort.SIMULATED_COLUMNS), KEY)
+    columns = cohort.SIMULATED_COLUMNS
+    chosen = params.Cohort(studies=None, reports=str(path), columns=columns, max_studies=None, max_reject_share=1.0)
+    return load_reports(path, chosen, columns, KEY)
 
 
 def test_reports_that_are_empty_huge_or_in_another_encoding_have_their_code(tmp_path):
     rows = [("P", "A1", ""), ("P", "A2", "Canary " * (10 * 2**20 // 7)), ("P", "A3", "Müller: normal.")]
     reports = reports_of(tmp_path, rows, "latin-1")
     assert [row.code for row in reports.rejects] == ["W_ENCODING", "E_REPORT_EMPTY", "E_REPORT_TOO_LONG"]
-    assert list(reports.text.values()) == ["Müller: normal."]
+    assert [one.text for one in reports.waiting.values()] == ["Müller: normal."]
     assert reports.found == 3
     assert "Canary" not in str(reports.rejects)
 
 
-def test_two_reports_of_one_accession_stop_the_run_in_a_sentence_without_the_number(tmp_path):
-    with pytest.raises(ValueError, match="1 of 2 rows repeat an accession number") as caught:
-        reports_of(tmp_path, [("P", "Canary7", "one"), ("P", "Canary7", "two")])
-    assert "Canary" not in str(caught.value)
+def test_two_reports_of_one_accession_are_both_refused_without_the_number(tmp_path):
+    reports = reports_of(tmp_path, [("P", "Canary7", "one"), ("P", "Canary7", "two"), ("P", "A2", "three")])
+    assert [row.code for row in reports.rejects] == ["E_REPORT_DUPLICATE"] * 2
+    assert "Canary" not in str(reports.rejects)
+    assert [one.text for one in reports.waiting.values()] == ["three"]

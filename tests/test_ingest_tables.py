@@ -5,17 +5,28 @@ import sys
 
 import pytest
 
-from cmr_lib.ingest.tables import read_report_table, read_reports
+from cmr_lib.ingest.tables import read_report_table
 from cmr_lib.params import ReportColumns
 from cmr_lib.project import keyed_name
 
 COLUMNS = ReportColumns(patient="MRN", accession="Acc", text="Befund")
+KEY = b"a key for tests, thirty-two bytes"
 
 
 def write(tmp_path, text, name="r.csv", encoding="utf-8"):
     path = tmp_path / name
     path.write_bytes(text.encode(encoding))
     return path
+
+
+def read_reports(path, columns):
+    """The reports of a table of which no row is refused."""
+    table = read_report_table(path, columns, KEY)
+    assert {row.level for row in table.rejects} <= {"table"}
+    assert [row.code for row in table.rejects] == ([] if table.encoding == "utf-8" else ["W_ENCODING"])
+    reports = table.reports.drop(columns="rows")
+    reports.attrs["encoding"] = table.encoding
+    return reports
 
 
 def test_columns_of_any_name_are_read_as_text(tmp_path):
@@ -62,10 +73,12 @@ def test_no_message_holds_the_name_of_a_table(tmp_path, text, name):
 
 
 def test_repeated_accession_numbers_are_refused_without_showing_them(tmp_path):
-    path = write(tmp_path, "MRN,Acc,Befund\n1,SECRET,x\n1,SECRET,y\n2,,z\n3,,z\n")
-    with pytest.raises(ValueError, match="1 of 4 rows") as caught:
-        read_reports(path, COLUMNS)
-    assert "SECRET" not in str(caught.value)
+    table = read_report_table(write(tmp_path, "MRN,Acc,Befund\n1,SECRET,x\n1,SECRET,y\n2,,z\n3,,z\n"), COLUMNS, KEY)
+    assert [(row.code, row.study_key) for row in table.rejects] == [
+        ("E_REPORT_DUPLICATE", keyed_name(KEY, "study", "SECRET"))
+    ] * 2
+    assert "SECRET" not in repr(table.rejects)
+    assert table.reports["text"].tolist() == ["z", "z"]
 
 
 @pytest.mark.parametrize("text", ["", 'MRN,Acc,Befund\n1,2,"open\n', "MRN,Acc,Befund\n1,2,3,4,5\n1,2\n1,2,3,4,5,6\n"])
@@ -82,7 +95,6 @@ def test_an_absent_or_foreign_file_is_refused(tmp_path):
 
 
 # --- other formats and encodings --------------------------------------------------------------------------------
-KEY = b"a key for tests, thirty-two bytes"
 
 
 @pytest.mark.parametrize(("encoding", "said"), [("utf-16", "utf-16"), ("utf-16-le", "utf-16"), ("cp1252", "cp1252")])
@@ -128,9 +140,10 @@ def test_a_folder_of_texts_is_read_by_name_and_odd_files_are_refused_by_key(tmp_
     table = read_report_table(folder, COLUMNS, KEY)
     assert table.reports.to_numpy().tolist() == [["", "A2", "Größe", 1], ["P1", "A1", "EF 60 %", 1]]
     codes = {keyed_name(KEY, "study", name): code for name, code in (
-        ("A3", "E_REPORT_BINARY"), ("A4", "E_REPORT_TOO_LONG"), ("A5", "N_NOT_REGULAR"))}  # fmt: skip
+        ("A3", "E_REPORT_BINARY"), ("A4", "E_REPORT_TOO_LONG"), ("A5", "N_NOT_REGULAR"),
+        ("notes", "N_NO_REPORT"))}  # fmt: skip
     assert {row.study_key: row.code for row in table.rejects if row.level == "report"} == codes
-    assert table.found == 5 == len(table.reports) + len(codes)
+    assert table.found == 6 == len(table.reports) + len(codes)
 
 
 def test_a_workbook_without_its_reader_is_refused_in_a_sentence(tmp_path, monkeypatch):

@@ -249,9 +249,10 @@ def preprocess(settings: params.Preprocess, progress: bool = True) -> dict[str, 
     """The whole stage; returns counts of files, studies, reports, patients, clips, views and rejects, and estimates.
 
     Writes store/, studies.parquet, reports.parquet, report_findings.parquet, report_numbers.parquet, rejects.csv,
-    qc.csv, data_card.md and .csv, and cohort.json below `out_dir`. A run that was interrupted goes on with the studies that are not done; a second run with the same inputs
-    and untouched outputs writes nothing. Raises FileNotFoundError or ValueError, in one sentence, when an input is
-    absent, empty, or rejected as a whole or beyond max_reject_share; rejects.csv is written before that.
+    qc.csv, data_card.md and .csv, and cohort.json below `out_dir`. A run that was interrupted goes on with the studies
+    that are not done; a second run with the same inputs and untouched outputs writes nothing. Raises FileNotFoundError
+    or ValueError, in one sentence, when an input is absent, empty, or rejected as a whole or beyond max_reject_share;
+    rejects.csv is written before that.
     """
     out, key = Path(settings.out_dir), project.read_key(settings.identity.key_file)
     where = cohort.places(settings)

@@ -28,14 +28,23 @@ def text_table(accepted: Mapping[str, Accepted]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(TEXT))
 
 
+def _findings(summary: Summary) -> list[tuple[str, ...]]:
+    """FINDINGS of one report, without its key."""
+    return [
+        (name, one.status.value, one.severity, _joined(one.pattern), _joined(one.territory), _joined(one.segments),
+         one.side, "words" if one.end else "numbers")
+        for name, one in sorted(summary.findings.items())
+    ]  # fmt: skip
+
+
+def findings_of(summary: Summary) -> pd.DataFrame:
+    """One row a finding of one report, to look at."""
+    return pd.DataFrame(_findings(summary), columns=list(FINDINGS[1:]))
+
+
 def findings_table(accepted: Mapping[str, Accepted]) -> pd.DataFrame:
     """One row a finding of a report, as the whole report states it; `read_from` is words or numbers."""
-    rows = [
-        (key, name, one.status.value, one.severity, _joined(one.pattern), _joined(one.territory),
-         _joined(one.segments), one.side, "words" if one.end else "numbers")
-        for key, report in sorted(accepted.items())
-        for name, one in sorted(report.summary.findings.items())
-    ]  # fmt: skip
+    rows = [(key, *row) for key, report in sorted(accepted.items()) for row in _findings(report.summary)]
     return pd.DataFrame(rows, columns=list(FINDINGS))
 
 

@@ -36,18 +36,18 @@ def boxes(parts: Sequence[tuple[str, str]], note: str = style.PHANTOM) -> Figure
     `parts`: (what stands there now, kind of what was taken out or ""), in order.
     """
     lines = list(_lines(parts))
-    fig, axes = style.canvas(width=COLUMNS * LETTER, height=LINE * len(lines) + 0.25, note=note)
+    fig, axes = style.canvas(width=(COLUMNS + 2) * LETTER, height=LINE * len(lines) + 0.25, note=note)
     fig.get_layout_engine().set(w_pad=0, h_pad=0, wspace=0, hspace=0)  # a letter of the text is a unit of the axes
     fig.set_dpi(100)  # as a notebook shows it; an executed copy has its limit
     cell = axes[0, 0]
     style.image_axes(cell, None)
-    cell.set(xlim=(0, COLUMNS), ylim=(len(lines), 0))
+    cell.set(xlim=(-1, COLUMNS + 1), ylim=(len(lines), 0))
     for row, line in enumerate(lines):
         column = 0
         for kind, letters in itertools.groupby(line, key=lambda pair: pair[1]):
             text = "".join(letter for letter, _ in letters)
             box = {"facecolor": COLOURS.get(kind, style.PINK), "alpha": 0.45, "pad": 0.6, "linewidth": 0.4}
             cell.text(column, row + 0.5, text, family="DejaVu Sans Mono", fontsize=SIZE, va="center",
-                      parse_math=False, bbox=box if kind else None)  # fmt: skip
+                      parse_math=False, in_layout=False, bbox=box if kind else None)  # fmt: skip
             column += len(text)
     return fig

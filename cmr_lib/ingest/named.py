@@ -36,7 +36,7 @@ class Headers:
         self._seen: set[tuple[bytes, ...]] = set()
 
     def take(self, data: bytes, series: str = "") -> None:
-        """Look at a file's bytes; a `series` that was looked at before is passed over. What is no DICOM names nobody."""
+        """Look at a file's bytes. A `series` seen before is passed over, as is what is no DICOM: it names nobody."""
         if len(self.found) >= MOST or (series and series in self._series):
             return
         self._series.add(series)

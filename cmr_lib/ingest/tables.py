@@ -266,24 +266,3 @@ def read_report_table(path: Path | str, columns: ReportColumns, key: bytes, seve
         rejects.append(reject("table", "W_ENCODING"))
     reports = pd.DataFrame(kept, columns=[*ROWS, "rows"])
     return ReportTable(reports, len(rows) + len(refused_files), encoding, rejects)
-
-
-def read_reports(path: Path | str, columns: ReportColumns) -> pd.DataFrame:
-    """Reports with columns patient, accession, text (all str, stripped), in the order of the table, addenda joined.
-
-    `attrs["encoding"]` is "utf-8" or another (then one `W_ENCODING` row is due). Raises FileNotFoundError, and
-    ValueError that names a missing column and those found, or says how many rows repeat an accession number; no
-    message holds a value of the table. `read_report_table` refuses single studies instead.
-    """
-    path = Path(path)
-    rows, encoding, files = _rows(path, columns)
-    kept, refused = _grouped(rows, "refuse")
-    if twice := sum(count - 1 for _, _, count in refused) + len(files):
-        raise ValueError(
-            f"The report table: {twice} of {len(rows) + len(files)} rows repeat an accession number "
-            f"with another "
-            "report or patient, or are no text; one report a study is wanted."
-        )
-    reports = pd.DataFrame([row[:3] for row in kept], columns=ROWS, dtype=str)
-    reports.attrs["encoding"] = encoding
-    return reports

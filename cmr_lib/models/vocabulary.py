@@ -44,9 +44,7 @@ def rare_words(texts: Sequence[str], patients: Sequence[str], least: int) -> set
     return {word for word, known in owners.items() if len(known) < least}
 
 
-def learn(
-    texts: Iterable[str], vocabulary: int, patients: Sequence[str] | None = None, least: int = 1
-) -> Tokenizer:
+def learn(texts: Iterable[str], vocabulary: int, patients: Sequence[str] | None = None, least: int = 1) -> Tokenizer:
     """Learn a vocabulary of at most `vocabulary` tokens; `patients` says whose each text is, None: one patient a text.
 
     The same texts give the same bytes. The library numbers word-inner characters in the order of a hash map, which

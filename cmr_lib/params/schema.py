@@ -133,13 +133,9 @@ class Cohort(_Strict):
     """Where the studies and reports come from."""
 
     studies: str | None  # folder of zips or folders, one a study, or of a public set; null: the simulated hospital's
-    reports: (
-        str | None
-    )  # table of reports (.csv, .tsv, .jsonl, .xlsx) or folder of .txt; null: the simulated hospital's
+    reports: str | None  # table (.csv, .tsv, .jsonl, .xlsx) or folder of .txt; null: the simulated hospital's
     columns: ReportColumns
-    several_reports: Literal["refuse", "join", "last"] = (
-        "refuse"  # different ones of a study; addenda are joined anyway
-    )
+    several_reports: Literal["refuse", "join", "last"] = "refuse"  # different ones of a study, addenda apart
     day_first: bool = True  # 03/09/2015 in a report is 3 September, where nothing in it or in the header settles it
     max_studies: Positive | None  # take only the first N by name; null: all
     max_reject_share: Share  # the stage stops when more of the studies than this are rejected

@@ -36,8 +36,8 @@ def _f1(right: np.ndarray, true: np.ndarray, said: np.ndarray) -> np.ndarray:
 def _with_mean(scores: np.ndarray, there: np.ndarray) -> np.ndarray:
     """Scores (… findings) with, last, the mean over the findings that are `there`; NaN counts for nothing in it."""
     known = there & ~np.isnan(scores)
-    mean = _ratio(np.where(known, scores, 0).sum(axis=-1), known.sum(axis=-1))
-    return np.concatenate([scores, mean[..., None]], axis=-1)
+    mean = _ratio(np.where(known, scores, 0).sum(axis=-1, keepdims=True), known.sum(axis=-1, keepdims=True))
+    return np.concatenate([scores, mean], axis=-1)
 
 
 def _bounds(draws: np.ndarray) -> np.ndarray:

@@ -20,7 +20,10 @@ InsurancePlanIdentification PatientTelephoneNumbers StudyInstanceUID
 """
 _NUMBER_TAGS = frozenset(_NUMBER_TAGS_TEXT.split())
 _TAGS_OF_NUMBERS = frozenset(tag for name in _NUMBER_TAGS if (tag := tag_for_keyword(name)) is not None)
-_NAMELESS = frozenset("AS AT CS DS FD FL IS OB OD OF OL OV OW SL SS SV TM UI UL US UV".split())
+_NAMELESS_TEXT = """
+AS AT CS DS FD FL IS OB OD OF OL OV OW SL SS SV TM UI UL US UV
+"""
+_NAMELESS = frozenset(_NAMELESS_TEXT.split())  # value representations that hold no name and no date
 _WORD_TAGS_TEXT = """
 InstitutionName InstitutionAddress InstitutionalDepartmentName PatientAddress StationName CountryOfResidence
 RegionOfResidence EthnicGroup Occupation RequestingService
@@ -98,7 +101,7 @@ def _elements(header: pydicom.Dataset) -> Iterator[pydicom.DataElement]:
             continue  # decoding numbers of the image would cost ten times as much as all the rest
         try:
             element = header[tag]
-        except Exception:  # noqa: BLE001 (pydicom raises a dozen types for bad values)
+        except Exception:  # noqa: BLE001, S112 (pydicom raises a dozen types for bad values; a message may hold one)
             continue
         yield element
         if element.VR == "SQ":

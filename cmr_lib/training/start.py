@@ -31,8 +31,9 @@ def start(
     """Model and tokenizer before the first step.
 
     `init: scratch` learns the tokenizer from the training texts, leaving out the words of fewer than
-    `text.min_patients` of their `patients` (None: each text is a patient of its own), and draws weights from the seed (the text tower from
-    `text.pretrained` where that is given); otherwise both come from a folder, whose sizes win over the settings'.
+    `text.min_patients` of their `patients` (None: each text is a patient of its own), and draws weights from the seed
+    (the text tower from `text.pretrained` where that is given); otherwise both come from a folder, whose sizes win over
+    the settings'.
 
     Raises:
         ValueError: mode and init do not fit, or the folder's model reads images of another size.
