@@ -22,11 +22,11 @@ CLOSE_MM = 90.0  # half the side of what is looked at
 EDGE_BLUR_MM, MOTION_BLUR_MM = 1.5, 6.0
 BRIGHT = 0.3  # share of the step from wall to blood above which a pixel may be blood
 LIKELY_DEG = 60.0  # scatter of the septum's direction about the patient's right: keeps a bright effusion from winning
+STEPS = 5  # of the mean shift: settles to a degree
 CLEAR = 0.3  # cosine × certainty × roundness of a left ventricle whose septum clearly lies to the right
 OTHER_MM = 45.0  # from the middle of one ventricle to the middle of the other
 FURTHER_MM = (45.0, 75.0)  # from what moves most, where that is the far side of the heart
 
-LIKELY = np.exp(-0.5 * (np.rad2deg(ANGLES - np.pi) / LIKELY_DEG) ** 2)
 Polar = Float[np.ndarray, "angles radii"]
 
 
@@ -72,6 +72,20 @@ def _endocardium(blood: Polar) -> Float[np.ndarray, " angles"]:
     return np.where(outside.any(axis=1), RADII_MM[outside.argmax(axis=1)], RADII_MM[-1])
 
 
+def _lobe(weight: Float[np.ndarray, " angles"]) -> complex:
+    """The mean direction of the lobe of some weights that lies about the patient's right; length 0 … 1.
+
+    What is likely chooses the lobe and does not pull its mean: the window follows the mean, as in a mean shift.
+    """
+    centre, mean = np.pi, 0.0 + 0.0j
+    for _ in range(STEPS):
+        away = np.angle(np.exp(1j * (ANGLES - centre)))
+        near = weight * np.exp(-0.5 * (np.rad2deg(away) / LIKELY_DEG) ** 2)
+        mean = complex((near * np.exp(1j * ANGLES)).sum() / max(float(near.sum()), 1e-12))
+        centre = float(np.angle(mean)) if mean else centre
+    return mean
+
+
 def _other_blood(stack: Stack, index: int, point: Float[np.ndarray, "3"]) -> complex:
     """The mean direction of moving blood beyond the wall in one slice, by ANGLES; length 0 … 1."""
     rows, cols = _window(stack, index, point)
@@ -83,8 +97,7 @@ def _other_blood(stack: Stack, index: int, point: Float[np.ndarray, "3"]) -> com
     radius = _endocardium(blood)
     beyond = RADII_MM - np.clip(np.median(radius), 10.0, RADII_MM[-1] - REACH_MM)
     shell = (beyond > WALL_MM) & (beyond < REACH_MM)
-    weight = (np.clip((blood - BRIGHT) / (1 - BRIGHT), 0, 1) * motion * shell).sum(axis=1) * LIKELY
-    return complex((weight * np.exp(1j * ANGLES)).sum() / max(float(weight.sum()), 1e-12))
+    return _lobe((np.clip((blood - BRIGHT) / (1 - BRIGHT), 0, 1) * motion * shell).sum(axis=1))
 
 
 def _seen_from(stack: Stack, point: Float[np.ndarray, "3"], elongation: float) -> ShortAxis:
