@@ -56,7 +56,8 @@ def test_when_all_generations_are_damaged_nothing_is_resumed_in_silence(tmp_path
 
 def test_another_runs_checkpoint_is_not_resumed(tmp_path):
     path = checkpoint.write(tmp_path, "mine", 1, made(1))
-    assert checkpoint.latest(tmp_path, "yours") is None
+    with pytest.warns(UserWarning, match="1 checkpoints here are of another run"):
+        assert checkpoint.latest(tmp_path, "yours") is None
     with pytest.raises(CheckpointError, match=r"another run \(mine, yours is wanted\)"):
         checkpoint.read(path, "yours")
 

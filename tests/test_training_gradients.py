@@ -1,6 +1,9 @@
 """Gradient caching, accumulation, other losses, recomputation, compilation, frozen towers, early stopping."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,8 +15,9 @@ from cmr_lib.models import text
 from cmr_lib.training import gradients, loop, machine, schedule, step, validate
 from cmr_lib.training.pairs import Pairs, same_reports
 from cmr_lib.training.start import start
-from tests.toy import model_inputs, toy_settings, toy_store
+from tests.toy import calm_adamw, model_inputs, toy_settings, toy_store
 
+ROOT = Path(__file__).resolve().parents[1]
 STILL = {"video": {"dropout": 0.0}, "text": {"dropout": 0.0}}
 
 
@@ -174,17 +178,37 @@ def test_recomputed_activations_give_the_same_numbers_with_less_kept():
     assert not model.video.recompute
 
 
-def test_compiled_blocks_give_the_same_numbers_and_keep_their_names():
+def test_blocks_are_compiled_where_asked_and_plain_again_afterwards(monkeypatch):
     model, *_, settings = world()
-    pairs, names = pairs_of(model, 4), list(model.state_dict())
-    loss, wanted = graded(model, pairs, settings.optim)
-    with machine.memory_savers(model, settings.optim.model_copy(update={"compile": True}), backend="eager"):
-        assert model.video.blocks[0]._compiled_call_impl is not None
-        again, found = graded(model, pairs, settings.optim)
-        assert list(model.state_dict()) == names
-    assert again == pytest.approx(loss, rel=1e-6)
-    close(found, wanted)
-    assert model.video.blocks[0]._compiled_call_impl is None
+    asked = []
+    monkeypatch.setattr(nn.Module, "compile", lambda block, backend: asked.append((block, backend)))
+    with machine.memory_savers(model, settings.optim):
+        assert not asked
+    with machine.memory_savers(model, settings.optim.model_copy(update={"compile": True})):
+        assert asked == [(block, "inductor") for block in model.video.blocks]
+    assert all(block._compiled_call_impl is None for block in model.video.blocks)
+
+
+COMPILED = """
+import torch
+from tests.test_training_gradients import close, graded, machine, pairs_of, world
+
+model, *_, settings = world()
+pairs, names = pairs_of(model, 4), list(model.state_dict())
+loss, wanted = graded(model, pairs, settings.optim)
+with machine.memory_savers(model, settings.optim.model_copy(update={"compile": True}), backend="aot_eager"):
+    again, found = graded(model, pairs, settings.optim)
+    assert list(model.state_dict()) == names
+assert abs(again - loss) < 1e-5
+close(found, wanted)
+"""
+
+
+@pytest.mark.slow
+def test_compiled_blocks_give_the_same_numbers_and_keep_their_names():
+    # In a process of its own: the tests' shape checks cannot be traced.
+    done = subprocess.run([sys.executable, "-c", COMPILED], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("tower", ["image", "text"])
@@ -245,7 +269,8 @@ def test_accumulation_takes_whole_steps_of_an_epoch_and_says_when_there_are_too_
         loop.fit(model, *rest, settings, progress=False)
 
 
-def test_micro_batches_in_the_loop_end_where_whole_batches_end():
+def test_micro_batches_in_the_loop_end_where_whole_batches_end(monkeypatch):
+    monkeypatch.setattr(loop.step, "make_optimiser", calm_adamw)
     histories = []
     for micro in (None, 3):
         model, *rest, settings = world(optim={"micro_batch": micro, "epochs": 2})

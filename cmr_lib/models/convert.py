@@ -32,12 +32,12 @@ BLOCK = {
     "mlp.fc1": "mlp.0",
     "mlp.fc2": "mlp.2",
 }
-VIT_BLOCK = {
+VIT_BLOCK = {  # as transformers 5 names a ViT's arrays, whatever the file named them
     "layernorm_before": "norm_space",
     "layernorm_after": "norm_mlp",
-    "attention.output.dense": "space.proj",
-    "intermediate.dense": "mlp.0",
-    "output.dense": "mlp.2",
+    "attention.o_proj": "space.proj",
+    "mlp.fc1": "mlp.0",
+    "mlp.fc2": "mlp.2",
 }
 
 
@@ -178,8 +178,9 @@ def from_vit(body: torch.nn.Module) -> VideoEncoder:
 
 
 def _vit_state(weights: Weights) -> Weights:
-    """Our names for a ViT's arrays: its query, key and value are one of ours; its pooler is left out."""
-    weights = {name: value for name, value in weights.items() if not name.startswith("pooler.")}
+    """Our names for a ViT's arrays: its query, key and value are one of ours; pooler and mask token are left out."""
+    unused = ("pooler.", "embeddings.mask_token")
+    weights = {name: value for name, value in weights.items() if not name.startswith(unused)}
     places, kernel = weights.pop("embeddings.position_embeddings"), "embeddings.patch_embeddings.projection"
     state = {
         "stem.weight": weights.pop(f"{kernel}.weight").sum(1, keepdim=True),
@@ -187,14 +188,10 @@ def _vit_state(weights: Weights) -> Weights:
         "cls": weights.pop("embeddings.cls_token") + places[:, :1],
         "place": places[:, 1:].unsqueeze(1),
     }
-    for name in [name for name in weights if ".attention.query." in name or name.endswith("mask_token")]:
-        value = weights.pop(name)
-        if name.endswith("mask_token"):
-            continue
-        others = [weights.pop(name.replace(".query.", f".{other}.")) for other in ("key", "value")]
-        number, kind = re.findall(r"layer\.(\d+)\.", name)[0], name.rsplit(".", 1)[1]
-        state[f"blocks.{number}.space.qkv.{kind}"] = torch.cat([value, *others])
+    for name in [name for name in weights if ".q_proj." in name]:
+        joined = torch.cat([weights.pop(name.replace(".q_proj.", f".{part}_proj.")) for part in "qkv"])
+        state[name.replace("layers.", "blocks.").replace("attention.q_proj", "space.qkv")] = joined
     for name, value in weights.items():
-        theirs = name.replace("encoder.layer.", "blocks.").replace("layernorm.", "norm.", 1)
+        theirs = name.replace("layers.", "blocks.").replace("layernorm.", "norm.")
         state[_block_name(theirs, VIT_BLOCK)] = value
     return state

@@ -6,7 +6,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from cmr_lib.run.executed import KERNELSPEC
 from cmr_lib.run.source import RunError, read
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+GRACE_S = 30.0  # for a training to finish its step and write a checkpoint
 
 _HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 
@@ -50,12 +52,22 @@ def own_kernel() -> Iterator[None]:
 
 @contextmanager
 def killable() -> Iterator[None]:
-    """SIGTERM and Ctrl-C end the kernel and all it started, at once, and then this process."""
+    """SIGTERM and Ctrl-C end the kernel and all it started, and then this process.
+
+    SIGTERM asks first: a training checkpoints its step (`training.stop`), anything else ends at once. Ctrl-C kills.
+    """
     import psutil
 
     def stop(number: int, _: Any) -> None:
-        for child in psutil.Process().children(recursive=True):
-            child.kill()
+        children = psutil.Process().children(recursive=True)
+        if number == signal.SIGTERM:
+            for child in children:
+                with suppress(psutil.NoSuchProcess):
+                    child.terminate()
+            _, children = psutil.wait_procs(children, GRACE_S)
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         raise SystemExit(128 + number)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
