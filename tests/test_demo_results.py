@@ -31,6 +31,7 @@ def test_diagnosis_and_ejection_fraction_are_read_off_the_embeddings():
     diagnosis, error = found["diagnosis.linear_probe.balanced_accuracy"], found["lvef.ridge_probe.mean_absolute_error"]
     assert diagnosis["chance"] == 0.2
     assert diagnosis["low"] >= 3 * diagnosis["chance"]
+    assert diagnosis["value"] >= 0.80
     assert error["n"] >= 240
     assert error["value"] <= 6
     assert found["lvef.ridge_probe_minus_training_mean.mean_absolute_error"]["high"] < 0
@@ -57,23 +58,11 @@ def test_the_model_surely_beats_what_needs_no_model(task, baseline):
 
 def test_late_enhancement_is_seen_in_its_own_images_alone():
     found = experiment("lge_shuffle")
-    assert found["lge.all.true_lge_minus_shuffled_lge.auroc"]["low"] > 0
+    assert found["lge.all.true_lge_minus_shuffled_lge.auroc"]["low"] >= 0.10
     for stratum in ("silent: DCM", "silent: NOR, MYO, NIF"):
-        left = found[f"lge.{stratum}.shuffled_lge.auroc"]
+        seen, left = (found[f"lge.{stratum}.{which}_lge.auroc"] for which in ("true", "shuffled"))
+        assert seen["low"] > 0.5, stratum
         assert left["low"] <= 0.5 <= left["high"], stratum
-
-
-@pytest.mark.xfail(strict=True, reason="not reached by the committed demo, see LOG.md: this test goes red when it is")
-@pytest.mark.parametrize(
-    ("found", "wanted"),
-    [
-        (lambda: experiment("lge_shuffle")["lge.all.true_lge_minus_shuffled_lge.auroc"], 0.10),
-        (lambda: metrics("classification")["diagnosis.linear_probe.balanced_accuracy"], 0.80),
-    ],
-    ids=["enhancement exchanged", "five classes"],
-)
-def test_what_is_still_wanted_of_the_demo(found, wanted):
-    assert found()["value"] >= wanted
 
 
 def test_the_ceiling_of_equal_reports_is_stated_and_kept():
