@@ -193,6 +193,14 @@ def test_only_the_first_studies_are_read_when_asked(tmp_path, hospital):
 
 
 # --- one clear sentence -----------------------------------------------------------------------------------------
+def test_an_absent_report_table_is_told_without_its_name(hospital, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"cohort\.reports") as caught:
+        preprocess(
+            clinic(tmp_path, studies=str(hospital / "studies"), reports=str(tmp_path / "Zormek.csv")), progress=False
+        )
+    assert "Zormek" not in str(caught.value)
+
+
 def test_an_empty_folder_stops_the_stage_in_a_sentence(tmp_path):
     (tmp_path / "studies").mkdir()
     with pytest.raises(ValueError, match=r"No study in .*cohort.studies.*wanted one \.zip or one folder"):

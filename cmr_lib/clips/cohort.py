@@ -61,7 +61,10 @@ class Places:
 
 
 def places(settings: params.Preprocess) -> Places:
-    """Where studies, reports and truth lie. Raises ValueError for a source without a folder."""
+    """Where studies, reports and truth lie.
+
+    Raises ValueError for a source without a folder, FileNotFoundError for a report table that is not there.
+    """
     cohort = settings.cohort
     if settings.source == "simulated":
         data = Path(settings.data_dir)
@@ -75,6 +78,8 @@ def places(settings: params.Preprocess) -> Places:
         if cohort.studies is None:
             raise ValueError("source is dicom, but cohort.studies is empty: set it to the folder of your studies.")
         reports = Path(cohort.reports).expanduser() if cohort.reports else None
+        if reports is not None and not reports.exists():
+            raise FileNotFoundError("The report table (cohort.reports) is not there: correct its path.")
         return Places(Path(cohort.studies).expanduser(), reports, None, cohort.columns)
     if cohort.studies is None:
         layout = catalogue.SETS[settings.source].layout
