@@ -5,14 +5,15 @@ told by their tilt. The confusion matrix is printed (pytest -s).
 """
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from tilted import LONG, RIGHT, Patient, Slant, moved
+from tilted import LONG, RIGHT, SPACING_MM, Patient, Slant, moved
 
 from cmr_lib import project
-from cmr_lib.ingest import scene, septum
+from cmr_lib.ingest import heart, scene, septum
 from cmr_lib.ingest.views import assign_views
 from cmr_lib.types import Sequence, View
 
@@ -67,7 +68,7 @@ def shares(rows):
 
 
 @pytest.mark.parametrize(
-    ("most", "least_right", "least_safe"), [(0.0, 0.95, 0.98), (10.0, 0.90, 0.98), (20.0, 0.75, 0.95)]
+    ("most", "least_right", "least_safe"), [(0.0, 0.95, 0.98), (10.0, 0.95, 0.98), (20.0, 0.88, 0.98)]
 )
 def test_slanted_planes_are_named_right_or_not_at_all(outcomes, most, least_right, least_safe):
     rows = [row for row in outcomes if row[0] == most]
@@ -82,8 +83,8 @@ def test_left_ventricular_planes_slanted_by_up_to_20_degrees_are_named_right_or_
     rows = [row for row in outcomes if row[1] in (*LONG, View.SAX) and row[0] <= 20]
     right, safe = shares(rows)
     say(f"\nleft ventricular planes up to 20 degrees: right {right:.3f}, right or unknown {safe:.3f}, n = {len(rows)}")
-    assert right >= 0.85
-    assert safe >= 0.97  # 3 of 120, all of one amyloid heart in 14 mm of fluid, whose septum is seen 23 degrees off
+    assert right >= 0.93
+    assert safe >= 0.98
 
 
 def test_wrong_names_come_with_less_confidence_than_right_ones(outcomes):
@@ -111,6 +112,32 @@ def test_the_septum_is_seen_within_its_stated_error():
     say(f"\nseptum off by {np.mean(off):.1f} ± {np.std(off):.1f} degrees, n = {len(off)}")
     assert np.sqrt(np.mean(np.square(off))) < scene.SEPTUM_DEG[0]
     assert max(places) < 10
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 60.0, 120.0])
+def test_a_dark_band_across_the_ventricle_costs_names_but_makes_none_wrong(turn_deg):
+    patient = Patient(11, 1)
+    short = patient.short_axis()
+    seen = septum.look_at(short)
+    row, col = heart.to_pixel(short, len(short.pixels) // 2, seen.left_ventricle)
+    rows, cols = np.indices(short.pixels.shape[2:])
+    turn = np.deg2rad(turn_deg)
+    band = np.abs((rows - row) * np.cos(turn) + (cols - col) * np.sin(turn)) * SPACING_MM < 6.0
+    stacks = [replace(short, pixels=np.where(band, 0.15 * short.pixels, short.pixels).astype(np.float32))]
+    named = assign_views([*stacks, *(patient.long_axis(view) for view in LONG)], [""] * 4)
+    assert named[0].view == View.SAX
+    assert all(stack.view in (view, View.UNKNOWN) for stack, view in zip(named[1:], LONG, strict=True))
+
+
+def test_what_is_likely_chooses_the_septums_lobe_and_does_not_pull_it():
+    def lobe(centre_deg, spread_deg=30.0):
+        away = np.rad2deg(np.angle(np.exp(1j * (septum.ANGLES - np.deg2rad(centre_deg)))))
+        return np.exp(-0.5 * (away / spread_deg) ** 2)
+
+    for centre in (180.0, 145.0, 215.0):
+        for fluid in (0.0, 1.5):  # bright fluid beyond the lateral wall, more of it than of the other ventricle's blood
+            found = septum._lobe(lobe(centre) + fluid * lobe(0.0, 20.0))
+            assert abs(np.rad2deg(np.angle(found * np.exp(-1j * np.deg2rad(centre))))) < 6
 
 
 def test_a_stack_of_four_chamber_planes_is_no_short_axis_though_it_is_the_larger_one():

@@ -95,7 +95,7 @@ def _listing(place: Path) -> Iterator[str]:
 def fingerprint(root: Path, profile: str) -> str:
     """A keyed name for the input as it stands. Raises FileNotFoundError, ValueError, PermissionError: one sentence."""
     found, values, local = places(root, profile), settings(root, profile), root / local_file(profile)
-    lines = [local.read_text(encoding="utf-8")] if local.is_file() else []
+    lines = [profile, local.read_text(encoding="utf-8") if local.is_file() else ""]
     lines += [line for place in found for line in _listing(place)]
     text = "\n".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")  # names on disk need not be UTF-8
     return project.keyed_name(naming_key(values), "input", text)

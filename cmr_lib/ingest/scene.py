@@ -61,6 +61,14 @@ def _planes(stacks: Sequence[Stack], group: Sequence[int]) -> int:
     return 1 + int((np.diff(along) > APART_MM).sum())
 
 
+def _middle(stacks: Sequence[Stack], group: Sequence[int]) -> int:
+    """The stack of a group that speaks for it: the one with most slices, of equals the one nearest to the middle."""
+    normal = stacks[group[0]].normal
+    along = {index: float(np.mean(stacks[index].origins_mm @ normal)) for index in group}
+    middle = (min(along.values()) + max(along.values())) / 2
+    return max(group, key=lambda index: (len(stacks[index].pixels), -abs(along[index] - middle)))
+
+
 def _groups(stacks: Sequence[Stack], hints: Sequence[View], kind: Seen) -> list[tuple[int, tuple[int, ...]]]:
     """Groups of parallel oblique planes of one sequence, each with its number of planes, largest first.
 
@@ -101,7 +109,7 @@ def find_scene(stacks: Sequence[Stack], hints: Sequence[View]) -> Scene:
     """The frame of a study's heart. `hints` are the views that the descriptions claim: they break ties."""
     for kind in (Seen.CINE, Seen.LGE):
         for planes, group in _groups(stacks, hints, kind):
-            stack = stacks[max(group, key=lambda index: len(stacks[index].pixels))]
+            stack = stacks[_middle(stacks, group)]
             off_deg, few = angle_deg(stack.normal, heart.NOMINAL_AXIS), planes < MIN_SAX
             if few and off_deg > LONE_CONE_DEG:
                 continue
