@@ -85,6 +85,7 @@ def trained(settings, folder=None, end_after=None):
     history = loop.fit(model, tokenizer, parts[0], texts, parts[1], settings, folder, progress=False)
     return {
         "loss": history["loss"].tolist(),
+        "grad_norm": history["grad_norm"].tolist(),
         "validation_loss": history["validation_loss"].tolist(),
         "weights": float(sum(w.double().abs().sum() for w in model.state_dict().values())),
     }
@@ -94,14 +95,16 @@ def main():
     for processes in (1, 2, 4):
         codes, found = group(processes, gathered)
         print(json.dumps({"kind": "gather", "processes": processes, "codes": codes} | found), flush=True)
-    for norm, micro in (("batch", None), ("none", 1)):
+    # Batch norm of toy features that hardly differ enlarges every rounding error: one step is compared, not a curve.
+    cases = {"batch": {"max_steps": 1}, "none": {"micro_batch": 1, "epochs": 3}}
+    for norm, optim in cases.items():
         for processes in (1, 2):
-            settings = toy_settings(**STILL, projection_norm=norm, optim={"micro_batch": micro, "epochs": 3})
+            settings = toy_settings(**STILL, projection_norm=norm, optim=optim)
             codes, found = group(processes, lambda settings=settings: trained(settings))
             case = {"kind": "curve", "processes": processes, "norm": norm, "codes": codes}
             print(json.dumps(case | found), flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        settings = toy_settings(**STILL, optim={"epochs": 3})
+        settings = toy_settings(**STILL, projection_norm="none", optim=cases["none"])
         codes, _ = group(2, lambda: trained(settings, folder, end_after=3))
         kept = sorted(path.name.split("-")[1] for path in Path(folder).glob("*.safetensors"))
         again, found = group(2, lambda: trained(settings, folder))

@@ -53,11 +53,13 @@ def test_the_gathered_loss_and_its_gradients_are_those_of_one_process(told, plac
 def test_two_processes_give_the_curve_of_one(told, norm):
     one, two = (row for row in of(told, "curve") if row["norm"] == norm)
     assert (one["codes"], two["codes"]) == ([0], [0, 0])
-    for name in ("loss", "validation_loss"):
-        assert len(one[name]) == 3
-        assert two[name] == pytest.approx(one[name], rel=1e-4)
-    assert two["weights"] == pytest.approx(one["weights"], rel=1e-5)
-    assert one["loss"][-1] < one["loss"][0]
+    assert len(one["loss"]) == {"batch": 1, "none": 3}[norm]
+    for name in ("loss", "grad_norm"):
+        assert two[name] == pytest.approx(one[name], rel=1e-3)
+    if norm == "none":
+        assert two["validation_loss"] == pytest.approx(one["validation_loss"], rel=1e-4)
+        assert two["weights"] == pytest.approx(one["weights"], rel=1e-5)
+        assert one["loss"][-1] < one["loss"][0]
 
 
 def test_when_one_process_is_asked_to_end_all_end_at_the_same_step_and_go_on(told):
@@ -65,7 +67,7 @@ def test_when_one_process_is_asked_to_end_all_end_at_the_same_step_and_go_on(tol
     assert row["codes"] == [143, 143]
     assert row["kept"] == ["00002.safetensors", "00003.safetensors"]  # the epoch before, and the step
     assert row["again"] == [0, 0]
-    whole = next(case for case in of(told, "curve") if case["norm"] == "batch" and case["processes"] == 2)
+    whole = next(case for case in of(told, "curve") if case["norm"] == "none" and case["processes"] == 2)
     assert row["loss"] == pytest.approx(whole["loss"], rel=1e-6)
     assert row["weights"] == pytest.approx(whole["weights"], rel=1e-7)
 
@@ -96,7 +98,7 @@ def stored(folder, settings, monkeypatch):
 
 
 def test_torchrun_from_a_notebook_gives_the_history_and_weights_of_the_inline_run(tmp_path, monkeypatch):
-    still = {"video": {"dropout": 0.0}, "text": {"dropout": 0.0}, "optim": {"epochs": 2}}
+    still = {"video": {"dropout": 0.0}, "text": {"dropout": 0.0}, "optim": {"max_steps": 1}}
     how = {"how": "torchrun", "processes": 2}
     inline, several = toy_settings(**still), toy_settings(**still, launch=how)
     model, *rest = stored(tmp_path / "store", inline, monkeypatch)
@@ -104,10 +106,12 @@ def test_torchrun_from_a_notebook_gives_the_history_and_weights_of_the_inline_ru
     other, *rest = stored(tmp_path / "store", several, monkeypatch)
     found = launch.launch(other, *rest, several, tmp_path / "b", progress=False)
     assert list(found.columns) == list(loop.COLUMNS)
-    assert found["loss"].tolist() == pytest.approx(wanted["loss"].tolist(), rel=1e-4)
+    assert len(found) == 1
+    for name in ("loss", "grad_norm"):
+        assert found[name].tolist() == pytest.approx(wanted[name].tolist(), rel=1e-4)
     assert not other.training
     for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
-        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(a, b, atol=7e-3, rtol=1e-3)  # a gradient of rounding alone moves one step, too
     assert not (tmp_path / "b" / "job").exists()  # it held the reports
 
 

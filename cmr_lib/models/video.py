@@ -124,9 +124,11 @@ class Block(nn.Module):
 
     def read(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b 1 d"]:
         """The read-out token of `forward`, without what only the patch tokens need: for the last block."""
+        base = x[:, :1]  # before all else: gradients are summed in the order of use, and their bits depend on it
         read = self.time(self.norm_time(x), mask)
-        base = x + read if self.residual == "time" else x
-        cls = base[:, :1] + self.space.read(self.norm_space(x + read), mask)
+        if self.residual == "time":
+            base = base + read[:, :1]
+        cls = base + self.space.read(self.norm_space(x + read), mask)
         return cls + self.mlp(self.norm_mlp(cls))
 
 
