@@ -45,11 +45,11 @@ def reads(monkeypatch):
     seen, plain = [], work.read_item
     monkeypatch.setattr(build, "open_pool", lambda do, *_, **__: (Here(do), 1))
 
-    def counted(item, key):
+    def counted(item, *rest):
         if counted.stop_after is not None and len(seen) == counted.stop_after:
             raise Stopped
         seen.append(work.name_of(item))
-        return plain(item, key)
+        return plain(item, *rest)
 
     counted.stop_after = None
     monkeypatch.setattr(work, "read_item", counted)
