@@ -140,6 +140,19 @@ def test_parts_of_an_augmented_batch_are_those_of_the_whole():
     assert torch.equal(part.phase, whole.phase[2:4])
 
 
+def test_images_are_augmented_in_full_precision_whatever_trains(monkeypatch):
+    model, tokenizer, train, texts, validation, settings = world(precision="bf16", optim={"max_steps": 1})
+    whole, seen = step.prepare, []
+
+    def noted(*arguments):
+        seen.append(torch.is_autocast_enabled("cpu"))
+        return whole(*arguments)
+
+    monkeypatch.setattr(step, "prepare", noted)
+    loop.fit(model, tokenizer, train, texts, validation, settings, progress=False)
+    assert seen == [False]
+
+
 REPORTS = [[2, 5, 3], [2, 7, 3], [2, 5, 3], [2, 8, 3]]
 ALIKE = torch.eye(4, dtype=torch.bool)
 ALIKE[0, 2] = ALIKE[2, 0] = True

@@ -20,7 +20,7 @@ from cmr_lib.clips.dataset import StudyDataset, collate
 from cmr_lib.models.cmrformer import CMRformer
 from cmr_lib.training import checkpoint, distributed, schedule, sentences, step
 from cmr_lib.training.frozen import frozen_towers
-from cmr_lib.training.machine import choose_device, memory_advice, memory_savers, reproducible
+from cmr_lib.training.machine import autocast, choose_device, memory_advice, memory_savers, reproducible
 from cmr_lib.training.pairs import Pairs, same_reports
 from cmr_lib.training.state import Run, restore, snapshot
 from cmr_lib.training.stop import end, stopping
@@ -219,7 +219,9 @@ def _pairs(run: Run, epoch: int, number: int, rows: np.ndarray) -> Pairs:
             return found["image"][where[part]]
         draws = step.generator_of(settings.seed, "augment", epoch, number)
         crop = settings.frames.crop_px
-        return run.model.video(step.prepare(batch, settings.augment, crop, draws, run.device, part)).float()
+        with autocast(run.device, "fp32"):  # images are moved and cropped in full precision
+            images = step.prepare(batch, settings.augment, crop, draws, run.device, part)
+        return run.model.video(images).float()
 
     def text(part: slice) -> torch.Tensor:
         return found["text"][where[part]] if "text" in found else run.model.text(ids[part], mask[part]).float()
