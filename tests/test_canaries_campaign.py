@@ -69,7 +69,7 @@ def test_mishaps_were_told_in_words(walked):
     _, own = walked
     said = (own.base / "logs" / "mishaps.txt").read_text()
     assert said.count("Traceback") >= 8
-    for words in ("no column 'report'", "is not text", "cohort.reports", "cohort.studies", "max_reject_share"):
+    for words in ("no column 'patient_id'", "is not text", "cohort.reports", "cohort.studies", "max_reject_share"):
         assert words in said
     assert "raised ValueError" in (own.base / "logs" / "mishap in a notebook.txt").read_text()
 
@@ -86,7 +86,8 @@ def test_an_identifier_in_any_output_would_have_been_found(walked):
     for place in places:
         (own.base / place).mkdir(parents=True, exist_ok=True)
         (own.base / place / "left behind.txt").write_text("of Qaxevojiwu")
-    hits = scan.Scan(Hunt([Canary("Qaxevojiwu", 0, "a test")])).folder(own.base, own.grounds.is_restricted)
+    search = scan.Scan(Hunt([Canary("Qaxevojiwu", 0, "a test")]), machine.own_files(ROOT))
+    hits = search.folder(own.base, own.grounds.is_restricted)
     found = {hit.path.parent.relative_to(own.base).as_posix() for hit in hits}
     for place in places:
         (own.base / place / "left behind.txt").unlink()

@@ -283,3 +283,12 @@ def test_the_repositorys_cache_and_the_logs_are_not_in_the_zone(tmp_path):
     for place in grounds.zone():
         assert grounds.is_restricted(place / "below")
     assert all(place.why for place in zone.ZONE)
+
+
+def test_a_file_that_was_there_before_is_passed_over_until_a_byte_of_it_changes(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("of Qaxevojiwu")
+    search = scan.Scan(Hunt([Canary("Qaxevojiwu", 0, "a test")]), {scan.digest_of(file)})
+    assert list(search.folder(tmp_path)) == []
+    file.write_text("of Qaxevojiwu.")
+    assert [hit.path for hit in search.folder(tmp_path)] == [file]

@@ -18,7 +18,7 @@ from cmr_lib import params, project
 from tools.canaries import scan
 from tools.canaries.clinic import Clinic, write_clinic
 from tools.canaries.hunt import Hunt
-from tools.canaries.machine import SITE_CACHE, Machine, set_up
+from tools.canaries.machine import SITE_CACHE, Machine, own_files, set_up
 from tools.canaries.mint import Canary
 
 STAGES = tuple(stage for stage in params.STAGES if stage != "simulate")
@@ -116,7 +116,7 @@ def campaign(source: Path, hospital: Path, base: Path, *, studies: int = 10, see
     outcome.seconds["planting"] = round(time.perf_counter() - start, 1)
     outcome.canaries = hunt.canaries
     outcome.planted = {n: sum(canary.study == n for canary in hunt.canaries) for n in range(studies)}
-    search = scan.Scan(hunt)
+    search = scan.Scan(hunt, own_files(source))
     _timed(outcome, "stages", lambda: outcome.ran.update(run_stages(machine)))
     _timed(outcome, "mishaps", lambda: run_mishaps(machine, clinic))
     _timed(outcome, "search of the input", lambda: outcome.missed.extend(find_planted(hunt, clinic)))

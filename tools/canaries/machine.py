@@ -13,6 +13,7 @@ from pathlib import Path
 
 from cmr_lib import params, project
 from tools import workspace
+from tools.canaries import scan
 from tools.canaries.clinic import Clinic
 from tools.canaries.zone import Grounds
 from tools.hygiene import working_files
@@ -97,6 +98,11 @@ def _copy_repository(source: Path, machine: Machine) -> None:
         )
     subprocess.run(["git", "init", "-q"], cwd=machine.root, check=True)
     (machine.root / ".dvc" / "cache").mkdir(parents=True, exist_ok=True)
+
+
+def own_files(source: Path) -> frozenset[bytes]:
+    """Contents of the repository's working files, which were there before anything was planted."""
+    return frozenset(scan.digest_of(source / file) for file in working_files(source) if (source / file).is_file())
 
 
 def set_up(source: Path, clinic: Clinic, machine: Machine) -> None:
