@@ -19,8 +19,12 @@ ROOT = Path(__file__).resolve().parents[1]
 LESSONS = ROOT / "notebooks" / "lessons"
 STUDY, STUDY_SOLUTIONS = "L1_what_is_in_a_cmr_study", "L1_solutions"
 SCANNER, SCANNER_SOLUTIONS = "L2_from_k_space_to_a_beating_phantom", "L2_solutions"
-FIGURES = {STUDY: 7, STUDY_SOLUTIONS: 1, SCANNER: 14, SCANNER_SOLUTIONS: 6}
-ANIMATIONS = {STUDY: 1, STUDY_SOLUTIONS: 0, SCANNER: 4, SCANNER_SOLUTIONS: 0}
+LOSS, LOSS_SOLUTIONS = "L3_the_contrastive_loss_by_hand", "L3_solutions"
+FIGURES = {STUDY: 7, STUDY_SOLUTIONS: 1, SCANNER: 14, SCANNER_SOLUTIONS: 6, LOSS: 5, LOSS_SOLUTIONS: 2}
+ANIMATIONS = {STUDY: 1, SCANNER: 4}
+WITH_TORCH = (LOSS, LOSS_SOLUTIONS)
+LIGHT = [name for name in FIGURES if name not in WITH_TORCH]
+PAIRS = [(STUDY, STUDY_SOLUTIONS), (SCANNER, SCANNER_SOLUTIONS), (LOSS, LOSS_SOLUTIONS)]
 WRITING = (STUDY, STUDY_SOLUTIONS)  # those that write files take an out_dir
 
 
@@ -68,7 +72,7 @@ def test_lesson_shows_its_figures_and_reads_each(run, name):
     nb, _ = run(name)
     shown = [output.data for cell in nb.cells for output in cell.get("outputs", []) if "data" in output]
     assert sum("image/png" in data for data in shown) == FIGURES[name]
-    assert sum("data:image/webp" in data.get("text/html", "") for data in shown) == ANIMATIONS[name]
+    assert sum("data:image/webp" in data.get("text/html", "") for data in shown) == ANIMATIONS.get(name, 0)
     code = [cell for cell in nb.cells if cell.cell_type == "code"]
     for number, cell in enumerate(code[:-1]):
         if any("image/png" in output.get("data", {}) for output in cell.outputs):
@@ -83,19 +87,24 @@ def test_nothing_computed_is_missing(run, name):
     assert not re.search(r"\b(nan|None|inf)\b", text)
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_lesson_needs_no_torch(name):
-    """So that it starts in seconds: the modules that its cells import are imported in a fresh interpreter."""
+def imports_of(name: str) -> list[str]:
+    """The import lines of a lesson's cells."""
     nb = nbformat.read(LESSONS / f"{name}.ipynb", as_version=4)
     nodes = [node for cell in nb.cells if cell.cell_type == "code" for node in ast.walk(ast.parse(cell.source))]
-    imports = "\n".join(ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom))
+    return [ast.unparse(node) for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+
+
+def test_lessons_that_compute_no_gradients_need_no_torch():
+    """So that they start in seconds: what their cells import is imported in one fresh interpreter."""
+    lines = dict.fromkeys(line for name in LIGHT for line in imports_of(name))
+    imports = "\n".join(lines)
     assert "cmr_lib" in imports
     code = f"{imports}\nimport sys\nprint('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize(("lesson", "solutions"), [(STUDY, STUDY_SOLUTIONS), (SCANNER, SCANNER_SOLUTIONS)])
+@pytest.mark.parametrize(("lesson", "solutions"), PAIRS)
 def test_every_exercise_has_its_solution_under_the_same_name(lesson, solutions):
     texts = {
         name: "\n".join(cell.source for cell in nbformat.read(LESSONS / f"{name}.ipynb", as_version=4).cells)
@@ -213,3 +222,37 @@ def test_a_changed_number_changes_what_is_seen(run, tmp_path):
     assert "180 ms was chosen" in other
     assert numbers(r"differ by (\d+) σ", other)[0] < numbers(r"differ by (\d+) σ", usual)[0]
     assert "nan" not in other
+
+
+# --- lesson 3 ---------------------------------------------------------------------------------------------------
+def test_loss_lesson_agrees_with_autograd_and_with_the_formula_of_chance(run):
+    text = said(run(LOSS)[0])
+    hand, library, pairs, chance = numbers(
+        r"L = \*\*([\d.]+)\*\*, by `losses.info_nce` ([\d.]+); chance is log (\d+) = \*\*([\d.]+)\*\*", text
+    )
+    assert hand == library < chance == pytest.approx(np.log(pairs), abs=1e-4)
+    assert float(re.search(r"differs by more than \*\*(\d+e-\d+)\*\*", text)[1]) < 1e-6
+    hand, library = numbers(r"By hand its loss is ([\d.]+), by the library ([\d.]+)", text)
+    assert hand == library
+
+
+def test_loss_lesson_shows_collapse_and_the_false_negative(run):
+    text = said(run(LOSS)[0])
+    without, with_ = numbers(r"the others too: (-?[\d.]+) against (-?[\d.]+)", text)
+    assert without > with_ + 0.2
+    without, with_ = numbers(r"right for \*\*([\d.]+)\*\* against \*\*([\d.]+)\*\* of n", text)
+    assert without < with_
+    pushed, left = numbers(r"with G = \*\*([+-][\d.]+)\*\*.*multi-positive has \*\*([+-][\d.]+)\*\*", text)
+    assert left < 0 < pushed
+
+
+def test_loss_solutions_agree_with_their_formulas(run):
+    text = said(run(LOSS_SOLUTIONS)[0])
+    assert numbers(r"\*\*([\d.]+)\*\* = 2 log 4", text)[0] == pytest.approx(2 * np.log(4), abs=1e-4)
+    found, formula = numbers(r"At −10: \*\*([\d.]+)\*\* \(formula ([\d.]+)\)", text)
+    assert found == formula == pytest.approx(10.0, abs=1e-3)
+    assert numbers(r"−log 3: \*\*([\d.]+)\*\*", text)[0] == pytest.approx(np.log(4) + 3 * np.log(4 / 3), abs=1e-3)
+    plain, tiled = numbers(r"plain \*\*([\d.]+)\*\*, in tiles of 128 \*\*([\d.]+)\*\*", text)
+    assert plain == pytest.approx(tiled, abs=2e-5)
+    expected, own = numbers(r"shares expect \(([\d.]+)\) equals that of the pairs \(([\d.]+)\)", text)
+    assert expected == pytest.approx(own, abs=0.01)
