@@ -74,13 +74,13 @@ def test_the_ceiling_of_equal_reports_is_stated_and_kept():
 
 
 def test_readme_quotes_the_committed_numbers():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     retrieval, classification = metrics("retrieval"), metrics("classification")
     quoted = [
         *(retrieval[f"{way}.gallery.recall_at_10"] for way in ("image_to_report", "report_to_image")),
         *(classification[f"diagnosis.{how}.balanced_accuracy"] for how in ("linear_probe", "zero_shot")),
     ]
-    quoted += [experiment("lge_shuffle")["lge.all.true_lge_minus_shuffled_lge.auroc"]]
+    quoted += [entry for name, entry in experiment("lge_shuffle").items() if not ("silent" in name and "minus" in name)]
     quoted += [
         experiment("baselines")[f"diagnosis.all classes.{model}.balanced_accuracy"]
         for model in ("full", "bag_of_pixels", "small_images", "single_frame", "report_only")

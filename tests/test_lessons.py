@@ -232,13 +232,13 @@ def test_loss_lesson_agrees_with_autograd_and_with_the_formula_of_chance(run):
     )
     assert hand == library < chance == pytest.approx(np.log(pairs), abs=1e-4)
     assert float(re.search(r"differs by more than \*\*(\d+e-\d+)\*\*", text)[1]) < 1e-6
-    hand, library = numbers(r"By hand its loss is ([\d.]+), by the library ([\d.]+)", text)
+    hand, library = numbers(r"By hand its loss is (\d+\.\d+), by the library (\d+\.\d+)", text)
     assert hand == library
 
 
 def test_loss_lesson_shows_collapse_and_the_false_negative(run):
     text = said(run(LOSS)[0])
-    without, with_ = numbers(r"the others too: (-?[\d.]+) against (-?[\d.]+)", text)
+    without, with_ = numbers(r"the others too: (-?\d+\.\d+) against (-?\d+\.\d+)", text)
     assert without > with_ + 0.2
     without, with_ = numbers(r"right for \*\*([\d.]+)\*\* against \*\*([\d.]+)\*\* of n", text)
     assert without < with_
