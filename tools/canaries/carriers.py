@@ -228,10 +228,14 @@ def encodings(data: bytes) -> Inside:
     yield "base64, short", b"\xff".join(part for part in decoded if len(part) < 4096)
 
 
+OF_NOISE = ", of noise"  # decoded from words between binary numbers: not decoded once more, of which there is no end
+
+
 def is_text(data: bytes) -> bool:
-    """Whether the beginning of some bytes is text, of one or two bytes a letter."""
-    head = data[:4096].replace(b"\0", b"")
-    return bool(head) and sum(byte < 9 or 13 < byte < 32 for byte in head) < 0.02 * len(head)
+    """Whether bytes are text, of one or two bytes a letter, at their beginning, in their middle and at their end."""
+    places = (0, len(data) // 2, max(0, len(data) - 4096))
+    parts = [data[place : place + 4096].replace(b"\0", b"") for place in places]
+    return all(part and sum(byte < 9 or 13 < byte < 32 for byte in part) < 0.02 * len(part) for part in parts)
 
 
 def _openers(name: str, data: bytes) -> Iterator[Callable[[bytes], Inside]]:
@@ -247,7 +251,9 @@ def inside(name: str, data: bytes) -> Inside:
             yield from opener(data)
         except UNREADABLE:
             continue  # it is not what it looks like: its bytes are searched all the same
-    if len(data) <= LONG_TEXT:
-        text = data.replace(b"\0", b"") if is_text(data) else b"\n".join(_WORDS.findall(data[:LONG_TEXT]))
-        if text:
-            yield from encodings(text)
+    if len(data) > LONG_TEXT or name.endswith(OF_NOISE):
+        return
+    if is_text(data):
+        yield from encodings(data.replace(b"\0", b""))
+    elif words := b"\n".join(_WORDS.findall(data)):
+        yield from ((f"{part}{OF_NOISE}", content) for part, content in encodings(words))

@@ -14,6 +14,11 @@ from tools.canaries.mint import Canary
 DEEPEST = 6  # layers: a zip in a notebook in a zip has three
 
 
+def _digest(name: str, data: bytes) -> bytes:
+    """What stands for bytes that are opened as the ending of their name says."""
+    return hashlib.blake2b(os.fsencode(Path(name).suffix) + b"\0" + data).digest()
+
+
 @dataclass(frozen=True)
 class Hit:
     """An identifier where none may be."""
@@ -44,20 +49,30 @@ class Scan:
         self._known: dict[bytes, dict[int, str]] = {}
         self._innocent = innocent
 
-    def _open(self, name: str, data: bytes, part: str, depth: int, found: dict[int, str]) -> None:
-        for number in self.hunt.search(data):
-            found.setdefault(number, part)
-        if depth < DEEPEST:
-            for inner, content in carriers.inside(name, data):
-                if content and content != data:
-                    self._open(inner, content, f"{part} > {inner}"[:200], depth + 1, found)
+    def _open(self, name: str, data: bytes) -> dict[int, str]:
+        """Numbers of the identifiers in some bytes and in all that they hold, and in which part.
+
+        Layer by layer, and equal contents once: unwrapping two encodings in either order often gives the same bytes.
+        """
+        found: dict[int, str] = {}
+        layers, seen = [(name, data, "content")], {_digest(name, data)}
+        for _ in range(DEEPEST + 1):
+            below = []
+            for title, content, part in layers:
+                for number in self.hunt.search(content):
+                    found.setdefault(number, part)
+                for inner, held in carriers.inside(title, content):
+                    if held and (digest := _digest(inner, held)) not in seen:
+                        seen.add(digest)
+                        below.append((inner, held, f"{part} > {inner}"[:200]))
+            layers = below
+        return found
 
     def content(self, name: str, data: bytes) -> dict[int, str]:
         """Numbers of the identifiers in some bytes, and in which part."""
-        digest = hashlib.blake2b(os.fsencode(Path(name).suffix) + b"\0" + data).digest()
+        digest = _digest(name, data)
         if digest not in self._known:
-            self._known[digest] = {}
-            self._open(name, data, "content", 0, self._known[digest])
+            self._known[digest] = self._open(name, data)
         return self._known[digest]
 
     def path(self, path: Path) -> Iterator[Hit]:
