@@ -43,7 +43,7 @@ def test_the_gathered_loss_and_its_gradients_are_those_of_one_process(told, plac
     x, y, weight = x.requires_grad_(), y.requires_grad_(), torch.eye(4).requires_grad_()
     loss = losses.info_nce(x @ weight, y @ weight, 9.0)
     loss.backward()
-    assert row["loss"] == pytest.approx(float(loss), rel=1e-6)
+    assert row["loss"] == pytest.approx(float(loss.detach()), rel=1e-6)
     torch.testing.assert_close(torch.tensor(row["weight"]), weight.grad, atol=1e-5, rtol=1e-5)
     # The rows' own gradients carry the share of each process's loss: summed over processes, the whole.
     torch.testing.assert_close(torch.tensor(row["rows"]), torch.cat([x.grad, y.grad]), atol=1e-5, rtol=1e-5)
