@@ -213,7 +213,7 @@ def test_files_beside_zips_stop_in_a_sentence_that_names_no_folder(tmp_path):
 
 
 def test_an_absent_root_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="cohort.studies"):
+    with pytest.raises(FileNotFoundError, match=r"cohort\.studies"):
         find_studies(tmp_path / "nowhere")
 
 

@@ -323,7 +323,7 @@ def test_files_are_spoiled_in_known_ways_only():
 
 LIED_TO = pytest.mark.xfail(
     strict=True,
-    reason="where the septum is unclear the series names decide, and here they all lie: one plane is named wrongly (LOG)",
+    reason="where the septum is unclear the series names decide, and here they lie: one plane is named wrongly (LOG)",
 )
 
 
