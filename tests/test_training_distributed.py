@@ -1,9 +1,6 @@
 """Several processes train as one: the loss, its gradients, the curve; launched from a notebook by torchrun or Slurm."""
 
-import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +12,7 @@ from cmr_lib.clips.dataset import StudyDataset
 from cmr_lib.clips.store import ClipStore
 from cmr_lib.training import distributed, launch, loop
 from cmr_lib.training.start import start
+from tests.drivers import of, told_by
 from tests.toy import toy_settings, toy_store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,15 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def told():
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "tests.process_driver"]
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def of(told, kind):
-    return [row for row in told if row["kind"] == kind]
+    return told_by("process_driver")
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])

@@ -1,15 +1,12 @@
 """A training that is killed at every moment goes on to the same bits; one that is asked to end says where it was."""
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from cmr_lib.training import checkpoint, loop
+from tests.drivers import of, told_by
 from tests.test_training_loop import fit, same
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,15 +15,7 @@ STEPS = 8  # six studies in threes, four epochs
 
 @pytest.fixture(scope="module")
 def told():
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    words = [sys.executable, "-m", "tests.kill_driver"]
-    done = subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
-def of(told, kind):
-    return [row for row in told if row["kind"] == kind]
+    return told_by("kill_driver")
 
 
 def test_killed_at_any_moment_the_resumed_run_ends_with_the_same_bits(told):
@@ -44,8 +33,9 @@ def test_after_a_kill_no_checkpoint_is_damaged_and_nothing_is_left_behind(told):
     for row in of(told, "SIGKILL"):
         assert row["ended"][1]["warnings"] == [], row["at"]
         assert not [name for name in row["kept"] if name.endswith(".tmp")], row["at"]
-        # Two generations with their checksums; three after a kill between the last one and the removal of the oldest.
-    assert sum(len(row["kept"]) == 4 for row in of(told, "SIGKILL")) > len(of(told, "SIGKILL")) / 2
+        # Two generations with their checksums, but for what a kill behind the last one leaves: all was done then.
+        assert len(row["kept"]) == 4 or row["ended"][1]["steps"] == 0, row["at"]
+        assert len(row["kept"]) <= 6, row["at"]
     assert any(name.endswith(".tmp") for row in of(told, "SIGKILL") for name in row["left"])  # there was something
 
 
