@@ -28,7 +28,7 @@ from cmr_lib.types import Reject, Split, View
 from cmr_lib.types import Sequence as Kind
 
 FOLDER, NOTE = ".resume", "finished.json"
-CODE = ("ingest/**/*.py", "clips/*.py", "params/schema.py", "types.py", "labels.py", "project.py", "reports/*.py")
+CODE = ("ingest/**/*.py", "clips/*.py", "params/*.py", "types.py", "labels.py", "project.py", "reports/*.py")
 LIBRARIES = ("numpy", "scipy", "pydicom", "pylibjpeg", "pyjpegls", "nibabel", "pandas", "pyarrow")
 KEPT = ("study_key", "patient_key", "patient_named", "counts", "facts", "labels", "quality")
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)

@@ -24,7 +24,9 @@ APART_MM = 2.0  # planes nearer than this along the normal are one plane, scanne
 ELONGATED = 0.5  # septum.ShortAxis.elongation: nearer to a tube than to a disc, which contradicts a short axis
 ELONGATED_USUAL = 0.75  # the same near the usual long axis: an artefact may hide a side of the disc there
 SEPTUM_DEG = (12.0, 20.0)  # error of the septum, one standard deviation: seen clearly, or unclear or only assumed
-ROUND = 0.35  # elongation of nearly every left ventricle is less; beyond it, an artefact hides a side of the disc
+ROUND = (
+    0.4  # a left ventricle is less elongated (nearly all below 0.3); beyond it, an artefact hides a side of the disc
+)
 HIDDEN_DEG = 40.0  # then the septum's error is this large: long-axis planes cannot be told apart by angle alone
 TRUST = {"pixels": 1.0, "still": 0.7, "few": 0.6, "usual": 0.5}  # what the frame rests on → factor of confidences
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from cmr_lib.reports.dates import written_dates
-from cmr_lib.reports.identifiers import Identifiers, known_spans
+from cmr_lib.reports.identifiers import Identifiers
 from cmr_lib.reports.words import is_known
+from cmr_lib.reports.written import known_spans
 
 
 @dataclass(frozen=True)

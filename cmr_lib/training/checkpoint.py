@@ -68,10 +68,15 @@ def write(folder: Path | str, key: str, step: int, checkpoint: Checkpoint) -> Pa
     data = save(tensors, metadata=header)
     project.write_text(_noted(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n")
     project.write_bytes(path, data)
+    _prune(folder, key)
+    return path
+
+
+def _prune(folder: Path, key: str) -> None:
+    """Keep the last two generations; a writer that was killed may have left another, or pieces."""
     for old in _files(folder, key)[GENERATIONS:]:
         _delete(old)
     _tidy(folder, key)
-    return path
 
 
 def _noted(path: Path) -> Path:
@@ -115,6 +120,7 @@ def latest(folder: Path | str, key: str) -> Checkpoint | None:
     A damaged generation is passed over with a warning, and so are those of another run. Raises CheckpointError when
     all of this run's are damaged.
     """
+    _prune(Path(folder), key)
     files = _files(Path(folder), key)
     others = len(list(Path(folder).glob("*.safetensors"))) - len(files)
     if others and not files:

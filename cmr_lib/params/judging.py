@@ -1,0 +1,64 @@
+"""The stages after training: retrieval, classification, the map, attention and the results."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cmr_lib.params.values import Amount, Count, Positive, Share, Strict
+
+
+class Retrieval(Strict):
+    """Stage retrieval."""
+
+    out_dir: str
+    in_root: str
+    seed: Count
+    recall_at: list[Positive]
+    gallery_size: Positive  # studies in a sub-gallery
+    gallery_draws: Positive
+    bootstrap: Positive
+
+
+class Probe(Strict):
+    """Candidates among which the validation split chooses."""
+
+    strengths: list[Amount]  # inverse regularisation C of the logistic probe, chosen on validation
+    ridge: list[Amount]  # ridge penalties of the LVEF probe, chosen on validation
+
+
+class Classification(Strict):
+    """Stage classification."""
+
+    out_dir: str
+    in_root: str
+    seed: Count
+    classes: list[str]
+    probe: Probe
+    bootstrap: Positive
+
+
+class Umap(Strict):
+    """Stage umap."""
+
+    out_dir: str
+    in_root: str
+    seed: Count
+    neighbours: Annotated[int, Field(ge=2)]
+    min_dist: Share
+    metric: Literal["cosine", "euclidean"]
+
+
+class Attention(Strict):
+    """Stage attention."""
+
+    out_dir: str
+    in_root: str
+    seed: Count
+    studies: Positive
+
+
+class Results(Strict):
+    """Stage results."""
+
+    out_dir: str
+    in_root: str

@@ -1,0 +1,117 @@
+"""Stage pretrain: the two towers, what they see of a study, and how they are trained."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from cmr_lib.params.values import Amount, Count, Positive, Share, Strict
+
+
+class FramePlan(Strict):
+    """Which images of a study the model sees; absent ones are masked."""
+
+    sax_positions: list[Share]  # 0 = base, 1 = apex
+    sax_phases: list[Share]  # share of the RR interval after the R wave
+    lax_views: list[Literal["lax_2ch", "lax_3ch", "lax_4ch"]]
+    lax_phases: list[Share]
+    lge_positions: list[Share]
+    crop_px: Annotated[int, Field(ge=16, le=512)]
+
+
+class VideoEncoder(Strict):
+    """The space-time transformer."""
+
+    stem: Literal["patch", "conv"]  # conv: small strided convolutions in front of the patches (early convolutions)
+    patch_px: Annotated[int, Field(ge=4, le=64)]
+    width: Positive
+    depth: Positive
+    heads: Positive
+    temporal_init: Literal["frozen_in_time", "zero_output"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    residual: Literal["input", "time"]  # what space attention's output is added to: published | with the time output
+    study: Literal["concat", "set"]  # all images as one clip (published) | clip by clip, then pooled
+
+
+class TextEncoder(Strict):
+    """The report encoder."""
+
+    pretrained: str | None  # a transformers name or a local folder; null: a small one from the numbers below
+    vocabulary: Positive
+    min_patients: Positive = 5  # a word in the reports of fewer patients than this is spelled by its parts
+    width: Positive
+    depth: Positive
+    heads: Positive
+    max_tokens: Annotated[int, Field(ge=8, le=512)]
+    sections: list[Literal["findings", "impression"]]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    pool: Literal["mean", "cls"]
+
+
+class Optimiser(Strict):
+    """How the weights move."""
+
+    epochs: Positive
+    batch_studies: Annotated[int, Field(ge=2)]
+    learning_rate: Amount
+    weight_decay: Annotated[float, Field(ge=0)]
+    warmup_share: Share
+    clip_norm: Amount
+    max_steps: Positive | None  # stop early; null: all epochs
+    loss: Literal["info_nce", "streaming", "norm_softmax", "sigmoid", "multi_positive"]
+    accumulate: Positive  # batches whose gradients are averaged before a step
+    micro_batch: Positive | None  # studies embedded at once (gradient caching); null: the whole batch
+    recompute: bool  # activations of the image tower anew in the backward pass: less memory, more time
+    compile: bool  # the image tower's blocks by torch.compile
+    frozen: list[Literal["image", "text"]]  # towers that keep their weights
+    patience: Positive | None  # epochs without a better validation loss before it ends; the best are kept
+
+
+class Launch(Strict):
+    """Where training runs."""
+
+    how: Literal["inline", "torchrun", "slurm"]
+    processes: Positive  # a node; the batch is shared among all
+    nodes: Positive  # slurm only
+    slurm: list[str]  # further options of sbatch, such as --partition=gpu
+
+    @model_validator(mode="after")
+    def _fits(self) -> Any:
+        if self.how == "inline" and self.processes * self.nodes > 1:
+            raise ValueError("launch: inline is one process; torchrun or slurm starts more")
+        if self.how != "slurm" and self.nodes > 1:
+            raise ValueError("launch: several nodes want slurm")
+        return self
+
+
+class Augment(Strict):
+    """Never a flip: reports say left and right."""
+
+    rotate_deg: Annotated[float, Field(ge=0, le=45)]
+    scale: Annotated[float, Field(ge=0, le=0.5)]
+    shift_px: Annotated[float, Field(ge=0, le=64)]
+    intensity: Annotated[float, Field(ge=0, le=0.5)]
+    drop_view: Share  # chance that a whole view is hidden in training
+    hide_cines: Share  # chance that all cines of a study are hidden in training, so that late enhancement speaks alone
+    drop_sentence: Share  # chance that a sentence of the report is hidden in training
+
+
+class Pretrain(Strict):
+    """Stage pretrain."""
+
+    out_dir: str
+    in_root: str
+    seed: Count
+    mode: Literal["train", "finetune", "frozen"]
+    init: str  # scratch | released | a folder written by save_pretrained
+    frames: FramePlan
+    video: VideoEncoder
+    text: TextEncoder
+    embed_dim: Positive
+    projection_norm: Literal["none", "batch"]
+    temperature: Amount  # initial; 1 / logit_scale, learned in the log
+    optim: Optimiser
+    augment: Augment
+    device: Literal["cpu", "cuda", "auto"]
+    precision: Literal["fp32", "bf16"]
+    checkpoint_epochs: Positive
+    launch: Launch
