@@ -54,7 +54,7 @@ def require(path: Path | str, made_by: str) -> Path:
 
 
 # --- writing ----------------------------------------------------------------------------------------------------
-def write_bytes(path: Path | str, data: bytes, *, checksum: bool = False, durable: bool = True) -> str:
+def write_bytes(path: Path | str, data: bytes | memoryview, *, checksum: bool = False, durable: bool = True) -> str:
     """Write atomically and return the SHA-256 in hex; with `checksum`, also beside the file as NAME.sha256.
 
     `durable` waits for the disk. Without it a power cut may leave a torn file: only for what checks itself when it is
@@ -123,7 +123,7 @@ def write_array(path: Path | str, array: np.ndarray) -> str:
     """Write one .npy (no pickles) atomically; returns the SHA-256."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    return write_bytes(path, buffer.getvalue())
+    return write_bytes(path, buffer.getbuffer())  # a view: a shard is large
 
 
 def sha256_file(path: Path | str) -> str:

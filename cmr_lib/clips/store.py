@@ -57,8 +57,9 @@ class _Shards:
 
     def flush(self) -> None:
         if self.waiting:
-            project.write_array(self.folder / shard_name(self.number), np.concatenate(self.waiting))
-            self.waiting, self.bytes, self.frames = [], 0, 0
+            frames, self.waiting = np.concatenate(self.waiting), []  # the clips go before the file's copy comes
+            project.write_array(self.folder / shard_name(self.number), frames)
+            self.bytes, self.frames = 0, 0
             self.number += 1
 
 
