@@ -1,6 +1,6 @@
 """The beating heart at one phase: its radii on the material grid, and their values at the pixels of a plane."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -15,7 +15,6 @@ Values = Float32[np.ndarray, "*shape"]
 Table = Float[np.ndarray, "levels angles"]
 Radii = Float32[np.ndarray, "channels *shape"]  # squared radii and scar limits at every ray
 INNER, OUTER, RIGHT, RIGHT_WALL, FAT, SCAR_LOW, SCAR_HIGH = range(7)
-WITHOUT_SCAR = 5  # channels that a cine needs
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,11 @@ class Rays:
     rho: Values
     index: Int[np.ndarray, "*shape"]
     fraction: Values
+
+    def at(self, places: Int[np.ndarray, "count"]) -> "Rays":
+        """Some of the rays, by their places in the flat order."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Rays(**{name: value if isinstance(value, float) else value.take(places) for name, value in values.items()})
 
 
 def make_rays(x: Values, y: Values, z: Values, angles: int) -> Rays:
@@ -69,32 +73,41 @@ class HeartFrame:
             min(max(level, 0.0), last) if isinstance(level, float) else np.clip(level, np.float32(0), np.float32(last))
         )
 
-    def sample(self, rays: Rays, channels: int) -> Radii:
-        """The first `channels` channels of the table at every ray, bilinear."""
+    def sample(self, rays: Rays, first: int, end: int) -> Radii:
+        """The channels `first` to `end` (left out) of the table at every ray, bilinear."""
         level = self.material_level(rays.z) / self.step
-        table = self.table[:channels]
+        table = self.table[first:end]
         if isinstance(level, float):
             low = int(level)
             row = table[:, low] * np.float32(1 - (level - low)) + table[:, low + 1] * np.float32(level - low)
-            return row[:, :-1].take(rays.index, axis=1) + np.diff(row).take(rays.index, axis=1) * rays.fraction
+            found = (row[:, 1:] - row[:, :-1]).take(rays.index, axis=1)
+            found *= rays.fraction
+            found += row.take(rays.index, axis=1)
+            return found
         low = level.astype(np.intp)
         up = level - low.astype(np.float32)
         width = table.shape[2]
         flat, values = low * width + rays.index, table.reshape(len(table), -1)
-        below, above = values.take(flat, axis=1), values.take(flat + width, axis=1)
-        first = below + (above - below) * up
-        below, above = values.take(flat + 1, axis=1), values.take(flat + width + 1, axis=1)
-        return first + (below + (above - below) * up - first) * rays.fraction
+        left, right = (_between(values.take(at, axis=1), values.take(at + width, axis=1), up) for at in (flat, flat + 1))
+        return _between(left, right, rays.fraction)
 
 
-def _twisted(grid: Table, turn: Float[np.ndarray, "levels 1"]) -> Table:
-    """The grid turned about the axis by an angle per level (radians), linear between angles."""
-    count = grid.shape[1]
+def _between(low: Radii, high: Radii, share: Values) -> Radii:
+    """Linear interpolation; overwrites `high`."""
+    high -= low
+    high *= share
+    high += low
+    return high
+
+
+def _twisted(grids: Float[np.ndarray, "channels levels angles"], turn: Float[np.ndarray, "levels 1"]) -> np.ndarray:
+    """Grids turned about the axis by an angle per level (radians), linear between angles."""
+    _, levels, count = grids.shape
     place = (np.arange(count)[None, :] - turn * (count / (2 * np.pi))) % count
     low = place.astype(np.intp) % count
-    rows = np.arange(grid.shape[0])[:, None]
-    part = place - np.floor(place)
-    return grid[rows, low] * (1 - part) + grid[rows, (low + 1) % count] * part
+    start, part = np.arange(levels)[:, None] * count, place - np.floor(place)
+    flat = grids.reshape(len(grids), -1)
+    return flat.take(start + low, axis=1) * (1 - part) + flat.take(start + (low + 1) % count, axis=1) * part
 
 
 def make_frame(shape: HeartShape, targets: Targets, phase: float) -> HeartFrame:
@@ -115,7 +128,7 @@ def make_frame(shape: HeartShape, targets: Targets, phase: float) -> HeartFrame:
     outer2 = motion.outer_radius2(inner2, shape.inner2, shape.outer2, stretch)
     turn = emptied * (beat.twist_base + (beat.twist_apex - beat.twist_base) * shape.levels / shape.length)
     signed = np.where(shape.inner2_signed < 0, shape.inner2_signed, inner2)
-    inner2, outer2 = _twisted(signed, turn), _twisted(outer2, turn)
+    inner2, outer2, *scar = _twisted(np.stack([signed, outer2, shape.scar_low, shape.scar_high]), turn)
     round_outer = np.sqrt(np.maximum(outer2, 0))
     wanted_right = 1000 * targets.rvedv_ml * (1 - targets.rvef / 100 * emptied)
     height = shape.crescent * motion.crescent_scale(round_outer, shape.crescent, cells, stretch, wanted_right)
@@ -125,8 +138,6 @@ def make_frame(shape: HeartShape, targets: Targets, phase: float) -> HeartFrame:
     edge = np.sqrt(np.maximum(right_wall2, 0))
     fat = shape.fat + 1.5 * emptied * smoothstep(height, 0.0, 6.0)  # the sac follows the heart only in part
     fat2 = right_wall2 + 2 * edge * fat + fat**2 + 25 * fat
-    channels = [inner2, outer2, right2, right_wall2, fat2]
-    channels += [_twisted(shape.scar_low, turn), _twisted(shape.scar_high, turn)]
-    table = np.stack(channels)
+    table = np.stack([inner2, outer2, right2, right_wall2, fat2, *scar])
     table = np.concatenate([table, table[:, :, :1]], axis=2).astype(np.float32)
     return HeartFrame(shape, phase, emptied, stretch, float(squeeze.mean()), table)

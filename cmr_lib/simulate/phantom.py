@@ -13,7 +13,7 @@ from cmr_lib.simulate import motion
 from cmr_lib.simulate.anatomy import ANGLES, HeartShape, build_shape
 from cmr_lib.simulate.heart import HeartFrame, Rays, make_frame, make_rays
 from cmr_lib.simulate.latents import Latents
-from cmr_lib.simulate.layers import Layer, heart_layers
+from cmr_lib.simulate.layers import Layer, heart_layers, sac_layers, ventricle_layers
 from cmr_lib.simulate.plane import Plane, Vector
 from cmr_lib.simulate.signal import MUSCLE, Contrast, Signals, nulling_time, tissue_signals
 from cmr_lib.simulate.thorax import Thorax, build_thorax, thorax_layers
@@ -158,7 +158,7 @@ class SliceRenderer:
         self.weights = (profile / profile.sum()).astype(np.float32)
         self.thin = [plane.shifted(float(step)) for step in steps]
         self.texture = phantom.texture(plane, offset_mm)
-        self._chests: dict[bytes, list[Image]] = {}
+        self._chests: dict[bytes, tuple[list[Image], Image]] = {}
         self.box = self._heart_box()
         self.rays = [phantom.rays(thin.cropped(*self.box), offset_mm) for thin in self.thin]
 
@@ -167,33 +167,35 @@ class SliceRenderer:
         rays = self.phantom.rays(self.plane, self.offset)
         cover = np.zeros((self.plane.rows, self.plane.cols), dtype=bool)
         for phase in (0.0, self.phantom.systole):
-            tissue_depth = next(iter(heart_layers(self.phantom.frame(phase), rays, False)))[1]
-            cover |= tissue_depth > -4
+            cover |= next(sac_layers(self.phantom.frame(phase), rays))[1] > -4
         rows, cols = np.flatnonzero(cover.any(axis=1)), np.flatnonzero(cover.any(axis=0))
         if not rows.size:
             return slice(0, 1), slice(0, 1)
         return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
-    def _chest(self, signals: Signals) -> list[Image]:
-        """The still background of every thin slice, for these tissue brightnesses."""
+    def _chest(self, signals: Signals) -> tuple[list[Image], Image]:
+        """For these tissue brightnesses: the chest behind the heart's box in every thin slice, and the still picture."""
         key = signals.tobytes()
         if key not in self._chests:
-            images = []
-            for thin in self.thin:
-                image = np.zeros((thin.rows, thin.cols), dtype=np.float32)
+            boxes, total = [], np.zeros((self.plane.rows, self.plane.cols), dtype=np.float32)
+            for thin, weight in zip(self.thin, self.weights, strict=True):
+                image = np.zeros_like(total)
                 layers = thorax_layers(self.phantom.thorax, *thin.points(self.offset, np.eye(3)))
-                images.append(paint(image, list(layers), signals, thin.spacing_mm))
-            self._chests[key] = images
+                paint(image, list(layers), signals, thin.spacing_mm)
+                boxes.append(image[self.box].copy())
+                total += image * weight
+            self._chests[key] = boxes, total * self.texture
         return self._chests[key]
 
     def image(self, phase: float, signals: Signals, scar: bool) -> Image:
         """The slice at a phase of RR (rows, cols): its thin slices, weighted by the slice profile."""
-        total = np.zeros((self.plane.rows, self.plane.cols), dtype=np.float32)
+        chests, still = self._chest(signals)
         frame = self.phantom.frame(phase)
-        for chest, rays, weight in zip(self._chest(signals), self.rays, self.weights, strict=True):
-            image = chest.copy()
-            heart = list(heart_layers(frame, rays, scar))
-            image[self.box] = paint(image[self.box].copy(), heart, signals, self.plane.spacing_mm)
+        total = np.zeros_like(still[self.box])
+        for chest, rays, weight in zip(chests, self.rays, self.weights, strict=True):
+            image = paint(chest.copy(), list(heart_layers(frame, rays, scar)), signals, self.plane.spacing_mm)
             image *= weight
             total += image
-        return total * self.texture
+        whole = still.copy()
+        whole[self.box] = total * self.texture[self.box]
+        return whole
