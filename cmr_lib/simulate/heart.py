@@ -19,20 +19,38 @@ INNER, OUTER, RIGHT, RIGHT_WALL, FAT, SCAR_LOW, SCAR_HIGH = range(7)
 
 @dataclass(frozen=True)
 class Rays:
-    """Points in the heart frame with their place on the angle grid; z is a number in a short-axis plane."""
+    """Points in the heart frame with their place on the angle grid.
+
+    `z` has the shape of the others, or, where whole planes lie across the axis, one float64 a plane: shape (1, …) or
+    (planes, 1, …). Its double precision goes as far as single numbers do; `height` is what arrays of points meet.
+    """
 
     x: Values
     y: Values
-    z: Values | float
+    z: Values | Float[np.ndarray, "#planes *ones"]
     rho2: Values
     rho: Values
     index: Int[np.ndarray, "*shape"]
     fraction: Values
 
-    def at(self, places: Int[np.ndarray, "count"]) -> "Rays":
+    @property
+    def flat(self) -> bool:
+        """Whether the points lie in planes across the axis: one height a plane."""
+        return self.z.dtype == np.float64
+
+    @cached_property
+    def height(self) -> Values:
+        """Heights in the precision of the points."""
+        return self.z.astype(np.float32, copy=False)
+
+    def at(self, places: Int[np.ndarray, "#count"]) -> "Rays":
         """Some of the rays, by their places in the flat order."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Rays(**{name: value if isinstance(value, float) else value.take(places) for name, value in values.items()})
+        z = self.z.take(places // (self.x.size // self.z.size))
+        return Rays(
+            *(values.take(places) for values in (self.x, self.y)),
+            z,
+            *(values.take(places) for values in (self.rho2, self.rho, self.index, self.fraction)),
+        )
 
 
 def make_rays(x: Values, y: Values, z: Values, angles: int) -> Rays:
@@ -40,8 +58,14 @@ def make_rays(x: Values, y: Values, z: Values, angles: int) -> Rays:
     rho2 = x * x + y * y
     turn = (np.arctan2(y, x) + np.float32(np.pi)) * np.float32(angles / (2 * np.pi))
     index = np.minimum(turn.astype(np.intp), angles - 1)
-    flat = float(z.flat[0]) if z.size and float(np.ptp(z)) < 1e-3 else z
-    return Rays(x, y, flat, rho2, np.sqrt(rho2), index, turn - index.astype(np.float32))
+    flat = z.size > 0 and float(np.ptp(z)) < 1e-3
+    level = z.reshape(-1)[0].astype(np.float64).reshape((1,) * z.ndim) if flat else z
+    return Rays(x, y, level, rho2, np.sqrt(rho2), index, turn - index.astype(np.float32))
+
+
+def stacked(planes: list[Rays]) -> Rays:
+    """The rays of several planes of one size and direction as one: many small calls are dearer than few large ones."""
+    return Rays(*(np.stack([getattr(rays, field.name) for rays in planes]) for field in fields(Rays)))
 
 
 @dataclass(frozen=True)
@@ -65,31 +89,44 @@ class HeartFrame:
         """Distance of two levels of the grid, mm (material)."""
         return float(self.shape.levels[1, 0] - self.shape.levels[0, 0])
 
-    def material_level(self, z: Values | float) -> Values | float:
+    def material_level(self, z: Values) -> Values:
         """Reference height of a point: the apex stays, the rest is stretched by λ; clamped to the base."""
         level = self.shape.apex - (self.shape.apex - z) * (1 / self.stretch)
-        last = float(self.shape.levels[-1, 0]) - 0.01
-        return (
-            min(max(level, 0.0), last) if isinstance(level, float) else np.clip(level, np.float32(0), np.float32(last))
-        )
+        return np.minimum(np.maximum(level, 0), float(self.shape.levels[-1, 0]) - 0.01)
 
     def sample(self, rays: Rays, first: int, end: int) -> Radii:
         """The channels `first` to `end` (left out) of the table at every ray, bilinear."""
         level = self.material_level(rays.z) / self.step
         table = self.table[first:end]
-        if isinstance(level, float):
-            low = int(level)
-            row = table[:, low] * np.float32(1 - (level - low)) + table[:, low + 1] * np.float32(level - low)
-            found = (row[:, 1:] - row[:, :-1]).take(rays.index, axis=1)
-            found *= rays.fraction
-            found += row.take(rays.index, axis=1)
-            return found
-        low = level.astype(np.intp)
+        low, width = level.astype(np.intp), table.shape[2]
+        if rays.flat:
+            return _sample_flat(table, rays, level.ravel() - low.ravel(), low.ravel())
         up = level - low.astype(np.float32)
-        width = table.shape[2]
         flat, values = low * width + rays.index, table.reshape(len(table), -1)
-        left, right = (_between(values.take(at, axis=1), values.take(at + width, axis=1), up) for at in (flat, flat + 1))
+        left, right = (
+            _between(values.take(at, axis=1), values.take(at + width, axis=1), up) for at in (flat, flat + 1)
+        )
         return _between(left, right, rays.fraction)
+
+
+def _sample_flat(
+    table: Float32[np.ndarray, "channels levels angles"],
+    rays: Rays,
+    up: Float[np.ndarray, "#planes"],
+    low: Int[np.ndarray, "#planes"],
+) -> Radii:
+    """The table at planes across the axis: between two levels once for all points of a plane."""
+    share, rest = (part.astype(np.float32)[:, None] for part in (up, 1 - up))
+    row = table[:, low] * rest + table[:, low + 1] * share
+    slope = np.zeros_like(row)
+    np.subtract(row[..., 1:], row[..., :-1], out=slope[..., :-1])
+    index = rays.index
+    if low.size > 1:
+        index = index + (np.arange(low.size) * table.shape[2]).reshape(rays.z.shape)
+    found = slope.reshape(len(table), -1).take(index, axis=1)
+    found *= rays.fraction
+    found += row.reshape(len(table), -1).take(index, axis=1)
+    return found
 
 
 def _between(low: Radii, high: Radii, share: Values) -> Radii:

@@ -1,8 +1,9 @@
 """The heart as a stack of soft layers: who covers whom at a point, at a phase of the RR interval."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
+from jaxtyping import UInt8
 
 from cmr_lib.simulate.anatomy import CENTRE_SHARE, TISSUES
 from cmr_lib.simulate.heart import (
@@ -24,6 +25,14 @@ UNSEEN = np.float32(-9.0)  # mm: a depth below minus half a pixel is never seen
 BLUNT = np.float32(12.0)  # mm; keeps the depth finite near the apex, where radii vanish
 
 
+def labels_of(layers: Iterable[Layer], like: Values) -> UInt8[np.ndarray, "*shape"]:
+    """TISSUES values, in the shape of `like`: what the last layer over a point is made of; 0 where there is none."""
+    image = np.zeros(like.shape, dtype=np.uint8)
+    for tissue, depth in layers:
+        image[depth > 0] = tissue
+    return image
+
+
 def _depth(radius2: Values, rays: Rays) -> Values:
     """About how deep a ray lies inside a radius, mm; several channels of radii may come at once."""
     both = np.sqrt(np.maximum(radius2, 0))
@@ -37,8 +46,10 @@ def _ellipsoid(rays: Rays, box: tuple[float, ...], base: float) -> Values:
     """Depth inside an atrium that hangs from its roof to the valve plane (open below: the valve closes it)."""
     x, y, wide, deep, roof = box
     middle, half = (roof + base) / 2 + 5.0, (base - roof) / 2 + 5.0
-    radius = np.sqrt(((rays.x - x) / wide) ** 2 + ((rays.y - y) / deep) ** 2 + ((rays.z - middle) / half) ** 2)
-    return np.minimum((1 - radius) * min(wide, deep, half), base - rays.z).astype(np.float32)
+    radius = np.sqrt(
+        ((rays.x - x) / wide) ** 2 + ((rays.y - y) / deep) ** 2 + (((rays.z - middle) / half) ** 2).astype(np.float32)
+    )
+    return np.minimum((1 - radius) * min(wide, deep, half), (base - rays.z).astype(np.float32))
 
 
 def _tube(rays: Rays, start: tuple[float, ...], end: tuple[float, ...], radius: float) -> Values:
@@ -46,7 +57,7 @@ def _tube(rays: Rays, start: tuple[float, ...], end: tuple[float, ...], radius: 
     a, b = np.array(start), np.array(end)
     along = b - a
     squared = float(along @ along)
-    dx, dy, dz = rays.x - np.float32(a[0]), rays.y - np.float32(a[1]), rays.z - np.float32(a[2])
+    dx, dy, dz = rays.x - np.float32(a[0]), rays.y - np.float32(a[1]), rays.height - np.float32(a[2])
     t = (dx * along[0] + dy * along[1] + dz * along[2]) / squared
     t = np.minimum(np.maximum(t, 0), 1).astype(np.float32)
     x, y, z = (delta - t * np.float32(step) for delta, step in zip((dx, dy, dz), along, strict=True))
@@ -76,7 +87,7 @@ def _aorta(frame: HeartFrame, rays: Rays) -> Values:
     root = _tube(
         rays, (12 * size, 13 * size, frame.base - 10 - 0.3 * wide), (18 * size, 30 * size, frame.base - 75), wide
     )
-    return np.minimum(np.maximum(annulus, root), frame.base - rays.z).astype(np.float32)
+    return np.minimum(np.maximum(annulus, root), (frame.base - rays.z).astype(np.float32))
 
 
 def reaches_base(frame: HeartFrame, rays: Rays) -> bool:
@@ -104,7 +115,7 @@ def _upper_layers(frame: HeartFrame, rays: Rays) -> tuple[list[Layer], Values]:
 
 def sac_layers(frame: HeartFrame, rays: Rays) -> Iterator[Layer]:
     """Pericardium, what lies in it, and above the valve plane the atria and great vessels; outermost first."""
-    shape, above = frame.shape, frame.base - rays.z  # > 0 above the valve plane
+    shape, above = frame.shape, (frame.base - rays.z).astype(np.float32)  # > 0 above the valve plane
     upper: list[Layer] = []
     sac = _depth(frame.sample(rays, FAT, FAT + 1)[0], rays) - 0.8 * np.maximum(above, np.float32(0))
     if reaches_base(frame, rays):
@@ -123,10 +134,10 @@ def sac_layers(frame: HeartFrame, rays: Rays) -> Iterator[Layer]:
 
 def ventricle_layers(frame: HeartFrame, rays: Rays, scar: bool) -> Iterator[Layer]:
     """Both ventricles with all that lies in them; they cover the sac's layers."""
-    shape, below = frame.shape, -(frame.base - rays.z)
+    below = (rays.z - frame.base).astype(np.float32)
     radii = frame.sample(rays, INNER, FAT)
     depths = _depth(radii, rays)
-    closed = np.minimum(depths, below).astype(np.float32, copy=False)
+    closed = np.minimum(depths, below)
     for tissue, channel in ((TISSUES.RV_WALL, RIGHT_WALL), (TISSUES.RV_BLOOD, RIGHT), (TISSUES.LV_WALL, OUTER)):
         yield tissue, closed[channel]
     if scar:
@@ -163,11 +174,11 @@ def _in_cavity(frame: HeartFrame, rays: Rays, inside: Values) -> Iterator[Layer]
 def _clot(rays: Rays, place: tuple[float, float, float, float]) -> Values:
     """Depth inside a thrombus; the apex hardly moves, and neither does what sticks to it."""
     x, y, z, radius = place
-    away = np.sqrt((rays.x - np.float32(x)) ** 2 + (rays.y - np.float32(y)) ** 2 + (rays.z - np.float32(z)) ** 2)
+    away = np.sqrt((rays.x - np.float32(x)) ** 2 + (rays.y - np.float32(y)) ** 2 + (rays.height - np.float32(z)) ** 2)
     return (np.float32(radius) - away).astype(np.float32)
 
 
-def _scar_depth(radii: Radii, limits: Radii, rays: Rays, below: Values | float) -> Values:
+def _scar_depth(radii: Radii, limits: Radii, rays: Rays, below: Values) -> Values:
     """Depth inside the scar, from where the wall's depth (0 endocardium … 1 epicardium) lies in the scar's band."""
     outer2 = radii[OUTER]
     inner2 = np.maximum(radii[INNER], 0)
@@ -179,7 +190,7 @@ def _scar_depth(radii: Radii, limits: Radii, rays: Rays, below: Values | float) 
     return np.minimum(wall, below).astype(np.float32)
 
 
-def _valves(frame: HeartFrame, depths: Radii, below: Values | float) -> Iterator[Layer]:
+def _valves(frame: HeartFrame, depths: Radii, below: Values) -> Iterator[Layer]:
     """Mitral and tricuspid leaflets: a thin line while closed and at rest, near both ends of the beat.
 
     While they fly they are too thin for a slice to catch; drawn by volume alone, they do not tell the order of frames.
