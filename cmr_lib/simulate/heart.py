@@ -12,6 +12,7 @@ from cmr_lib.simulate.latents import Targets
 from cmr_lib.simulate.walls import smoothstep
 
 Values = Float32[np.ndarray, "*shape"]
+Heights = Float[np.ndarray, "*heights"]  # one a point, or one a plane (`Rays`)
 Table = Float[np.ndarray, "levels angles"]
 Radii = Float32[np.ndarray, "channels *shape"]  # squared radii and scar limits at every ray
 INNER, OUTER, RIGHT, RIGHT_WALL, FAT, SCAR_LOW, SCAR_HIGH = range(7)
@@ -27,7 +28,7 @@ class Rays:
 
     x: Values
     y: Values
-    z: Values | Float[np.ndarray, "#planes *ones"]
+    z: Heights
     rho2: Values
     rho: Values
     index: Int[np.ndarray, "*shape"]
@@ -39,7 +40,7 @@ class Rays:
         return self.z.dtype == np.float64
 
     @cached_property
-    def height(self) -> Values:
+    def height(self) -> Heights:
         """Heights in the precision of the points."""
         return self.z.astype(np.float32, copy=False)
 
@@ -89,7 +90,7 @@ class HeartFrame:
         """Distance of two levels of the grid, mm (material)."""
         return float(self.shape.levels[1, 0] - self.shape.levels[0, 0])
 
-    def material_level(self, z: Values) -> Values:
+    def material_level(self, z: Heights) -> Heights:
         """Reference height of a point: the apex stays, the rest is stretched by λ; clamped to the base."""
         level = self.shape.apex - (self.shape.apex - z) * (1 / self.stretch)
         return np.minimum(np.maximum(level, 0), float(self.shape.levels[-1, 0]) - 0.01)

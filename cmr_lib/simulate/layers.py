@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 
 from cmr_lib.simulate.anatomy import CENTRE_SHARE, TISSUES
 from cmr_lib.simulate.heart import (
@@ -15,12 +15,14 @@ from cmr_lib.simulate.heart import (
     SCAR_HIGH,
     SCAR_LOW,
     HeartFrame,
+    Heights,
     Radii,
     Rays,
     Values,
 )
 
 Layer = tuple[TISSUES, Values]  # tissue and signed depth in mm: positive inside
+Limits = Float32[np.ndarray, "limits *shape"]  # where in the wall a scar starts and ends
 UNSEEN = np.float32(-9.0)  # mm: a depth below minus half a pixel is never seen
 BLUNT = np.float32(12.0)  # mm; keeps the depth finite near the apex, where radii vanish
 
@@ -178,7 +180,7 @@ def _clot(rays: Rays, place: tuple[float, float, float, float]) -> Values:
     return (np.float32(radius) - away).astype(np.float32)
 
 
-def _scar_depth(radii: Radii, limits: Radii, rays: Rays, below: Values) -> Values:
+def _scar_depth(radii: Radii, limits: Limits, rays: Rays, below: Heights) -> Values:
     """Depth inside the scar, from where the wall's depth (0 endocardium … 1 epicardium) lies in the scar's band."""
     outer2 = radii[OUTER]
     inner2 = np.maximum(radii[INNER], 0)
@@ -190,7 +192,7 @@ def _scar_depth(radii: Radii, limits: Radii, rays: Rays, below: Values) -> Value
     return np.minimum(wall, below).astype(np.float32)
 
 
-def _valves(frame: HeartFrame, depths: Radii, below: Values) -> Iterator[Layer]:
+def _valves(frame: HeartFrame, depths: Radii, below: Heights) -> Iterator[Layer]:
     """Mitral and tricuspid leaflets: a thin line while closed and at rest, near both ends of the beat.
 
     While they fly they are too thin for a slice to catch; drawn by volume alone, they do not tell the order of frames.

@@ -20,7 +20,7 @@ from cmr_lib.simulate.thorax import Thorax, build_thorax, thorax_layers
 from cmr_lib.types import Sequence
 
 Image = Float32[np.ndarray, "rows cols"]
-Images = Float32[np.ndarray, "samples rows cols"]
+Boxes = Float32[np.ndarray, "samples high wide"]  # the heart's part of thin slices
 Labels = UInt8[np.ndarray, "rows cols"]
 Values = Float32[np.ndarray, "*shape"]
 NOWHERE = np.zeros(3)
@@ -151,7 +151,7 @@ class SliceRenderer:
         self.weights = (profile / profile.sum()).astype(np.float32)
         self.thin = [plane.shifted(float(step)) for step in steps]
         self.texture = phantom.texture(plane, offset_mm)
-        self._chests: dict[bytes, tuple[Images, Image]] = {}
+        self._chests: dict[bytes, tuple[Boxes, Image]] = {}
         self._stacks: dict[tuple[int, int], Rays] = {}
         self.box = self._heart_box()
         self.rays = [phantom.rays(thin.cropped(*self.box), offset_mm) for thin in self.thin]
@@ -167,7 +167,7 @@ class SliceRenderer:
             return slice(0, 1), slice(0, 1)
         return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
-    def _chest(self, signals: Signals) -> tuple[Images, Image]:
+    def _chest(self, signals: Signals) -> tuple[Boxes, Image]:
         """The chest behind the heart's box of every thin slice, and the still picture, at these brightnesses."""
         key = signals.tobytes()
         if key not in self._chests:
