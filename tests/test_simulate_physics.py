@@ -12,6 +12,8 @@ from cmr_lib.simulate import scanner
 from cmr_lib.simulate.anatomy import TISSUES
 from cmr_lib.simulate.diseases import Disease
 from cmr_lib.simulate.latents import draw_latents
+from cmr_lib.simulate.layers import heart_layers
+from cmr_lib.simulate.phantom import Phantom, SliceRenderer, default_contrast, paint
 from cmr_lib.simulate.protocol import Shot, draw_exam, lax_plane, plan_study, sax_plane
 from cmr_lib.simulate.signal import (
     RELAXATION,
@@ -22,6 +24,7 @@ from cmr_lib.simulate.signal import (
     off_resonance,
     tissue_signals,
 )
+from cmr_lib.simulate.thorax import thorax_layers
 from cmr_lib.types import Sequence, View
 
 CONTRAST = Contrast(3.4, 1.7, 55.0, 290.0, 900.0, 1.5, 1.0)
@@ -191,3 +194,26 @@ def test_demo_study_holds_at_most_110_images_of_at_most_112_pixels(settings):
         assert sum(len(shot.phases) for shot in shots) <= 110
         views = {shot.view for shot in shots if shot.sequence is Sequence.CINE}
         assert views == {View.SAX, View.LAX_4CH, View.LAX_2CH, View.LAX_3CH}
+
+
+def test_thin_slices_solved_together_give_the_picture_of_each_alone():
+    """Bit for bit, at the base (where only some reach the valve plane), in the middle and along the axis."""
+    heart = Phantom(draw_latents(11, 3, 1, {code.value: 0.125 for code in Diagnosis}))
+    signals = heart.signals(Sequence.CINE, default_contrast())
+    for plane in (
+        sax_plane(heart.shape, 13.0, 2.0, 64, 8.0),
+        sax_plane(heart.shape, 40.0, 2.0, 64, 8.0),
+        lax_plane(heart.shape, View.LAX_4CH, 2.0, 64, 8.0),
+    ):
+        together = SliceRenderer(heart, plane, 3)
+        frame, texture = heart.frame(0.3), together.texture
+        total = np.zeros((64, 64), dtype=np.float32)
+        for thin, weight in zip(together.thin, together.weights, strict=True):
+            image = np.zeros((64, 64), dtype=np.float32)
+            paint(image, list(thorax_layers(heart.thorax, *thin.points(np.zeros(3), np.eye(3)))), signals, 2.0)
+            rays = heart.rays(thin.cropped(*together.box))
+            image[together.box] = paint(
+                image[together.box].copy(), list(heart_layers(frame, rays, False)), signals, 2.0
+            )
+            total += image * weight
+        np.testing.assert_array_equal(together.image(0.3, signals, False), total * texture)

@@ -9,6 +9,7 @@ import hashlib
 import io
 import struct
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 from jaxtyping import Float
@@ -144,16 +145,22 @@ def file_meta(sop_class: str, sop_instance: str, syntax: str = ExplicitVRLittleE
     return meta
 
 
+@cache
+def _preamble() -> bytes:
+    """What stands before the data set of every classic file (PS3.10 7.1), with the place-holder of its name."""
+    buffer = io.BytesIO(bytes(128) + b"DICM")
+    buffer.seek(132)
+    write_file_meta_info(buffer, file_meta(MRImageStorage, HOLDERS["SOPInstanceUID"].decode()))
+    return buffer.getvalue()
+
+
 # --- files ------------------------------------------------------------------------------------------------------
 class SeriesEncoder:
     """Files of one series from elements that were encoded once; `elements` hold place-holders and empty pixels."""
 
     def __init__(self, elements: Elements, pixel_bytes: int) -> None:
-        buffer = io.BytesIO(bytes(128) + b"DICM")
-        buffer.seek(132)
-        write_file_meta_info(buffer, file_meta(MRImageStorage, HOLDERS["SOPInstanceUID"].decode()))
         ordered = b"".join(elements[tag] for tag in sorted(elements))
-        self._head = (buffer.getvalue() + ordered)[:-pixel_bytes]
+        self._head = (_preamble() + ordered)[:-pixel_bytes]
         self._pixel_bytes = pixel_bytes
         self._places = {name: self._find(name) for name in HOLDERS}
         self._places["SOPInstanceUID"] += self._find("MediaStorageSOPInstanceUID", HOLDERS["SOPInstanceUID"])

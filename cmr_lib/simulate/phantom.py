@@ -1,7 +1,7 @@
 """One patient's heart in its chest: ask it for a label image or a noiseless picture on any plane, at any phase."""
 
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -11,15 +11,16 @@ from cmr_lib import project
 from cmr_lib.labels import Diagnosis
 from cmr_lib.simulate import motion
 from cmr_lib.simulate.anatomy import ANGLES, HeartShape, build_shape
-from cmr_lib.simulate.heart import HeartFrame, Rays, make_frame, make_rays
+from cmr_lib.simulate.heart import HeartFrame, Rays, make_frame, make_rays, stacked
 from cmr_lib.simulate.latents import Latents
-from cmr_lib.simulate.layers import Layer, heart_layers
+from cmr_lib.simulate.layers import Layer, heart_layers, labels_of, reaches_base, sac_layers
 from cmr_lib.simulate.plane import Plane, Vector
 from cmr_lib.simulate.signal import MUSCLE, Contrast, Signals, nulling_time, tissue_signals
 from cmr_lib.simulate.thorax import Thorax, build_thorax, thorax_layers
 from cmr_lib.types import Sequence
 
 Image = Float32[np.ndarray, "rows cols"]
+Boxes = Float32[np.ndarray, "samples high wide"]  # the heart's part of thin slices
 Labels = UInt8[np.ndarray, "rows cols"]
 Values = Float32[np.ndarray, "*shape"]
 NOWHERE = np.zeros(3)
@@ -90,26 +91,18 @@ class Phantom:
 
     def labels(self, plane: Plane, phase: float, offset_mm: Vector = NOWHERE) -> Labels:
         """TISSUES values (rows, cols) in the middle of the slice at a phase of RR (0 is end-diastole)."""
-        image = np.zeros((plane.rows, plane.cols), dtype=np.uint8)
         chest = thorax_layers(self.thorax, *plane.points(offset_mm, np.eye(3)))
-        heart = heart_layers(self.frame(phase), self.rays(plane, offset_mm), True)
-        for tissue, depth in chain(chest, heart):
-            image[depth > 0] = tissue
-        return image
+        rays = self.rays(plane, offset_mm)
+        return labels_of(chain(chest, heart_layers(self.frame(phase), rays, True)), rays.x)
 
     def heart_labels(self, plane: Plane, phase: float) -> Labels:
         """The same without the chest (0 outside the heart), for measuring."""
-        image = np.zeros((plane.rows, plane.cols), dtype=np.uint8)
-        for tissue, depth in heart_layers(self.frame(phase), self.rays(plane), False):
-            image[depth > 0] = tissue
-        return image
+        rays = self.rays(plane)
+        return labels_of(heart_layers(self.frame(phase), rays, False), rays.x)
 
     def point_labels(self, x: Values, y: Values, z: Values, phase: float) -> UInt8[np.ndarray, "*shape"]:
         """TISSUES values at points given in the heart frame (mm); 0 outside the heart."""
-        image = np.zeros(x.shape, dtype=np.uint8)
-        for tissue, depth in heart_layers(self.frame(phase), make_rays(x, y, z, ANGLES), False):
-            image[depth > 0] = tissue
-        return image
+        return labels_of(heart_layers(self.frame(phase), make_rays(x, y, z, ANGLES), False), x)
 
     def render(
         self,
@@ -128,8 +121,8 @@ class Phantom:
         return np.abs(SliceRenderer(self, plane, samples).image(phase, signals, sequence is Sequence.LGE))
 
 
-def paint(image: Image, layers: list[Layer], signals: Signals, spacing_mm: float) -> Image:
-    """Paint layers over an image in place, each with a soft edge one pixel wide (partial volume)."""
+def paint(image: Values, layers: list[Layer], signals: Signals, spacing_mm: float) -> Values:
+    """Paint layers over one or more images in place, each with a soft edge one pixel wide (partial volume)."""
     scale = np.float32(1 / spacing_mm)
     for tissue, depth in layers:
         cover = depth * scale
@@ -158,7 +151,8 @@ class SliceRenderer:
         self.weights = (profile / profile.sum()).astype(np.float32)
         self.thin = [plane.shifted(float(step)) for step in steps]
         self.texture = phantom.texture(plane, offset_mm)
-        self._chests: dict[bytes, list[Image]] = {}
+        self._chests: dict[bytes, tuple[Boxes, Image]] = {}
+        self._stacks: dict[tuple[int, int], Rays] = {}
         self.box = self._heart_box()
         self.rays = [phantom.rays(thin.cropped(*self.box), offset_mm) for thin in self.thin]
 
@@ -167,33 +161,48 @@ class SliceRenderer:
         rays = self.phantom.rays(self.plane, self.offset)
         cover = np.zeros((self.plane.rows, self.plane.cols), dtype=bool)
         for phase in (0.0, self.phantom.systole):
-            tissue_depth = next(iter(heart_layers(self.phantom.frame(phase), rays, False)))[1]
-            cover |= tissue_depth > -4
+            cover |= next(sac_layers(self.phantom.frame(phase), rays))[1] > -4
         rows, cols = np.flatnonzero(cover.any(axis=1)), np.flatnonzero(cover.any(axis=0))
         if not rows.size:
             return slice(0, 1), slice(0, 1)
         return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
-    def _chest(self, signals: Signals) -> list[Image]:
-        """The still background of every thin slice, for these tissue brightnesses."""
+    def _chest(self, signals: Signals) -> tuple[Boxes, Image]:
+        """The chest behind the heart's box of every thin slice, and the still picture, at these brightnesses."""
         key = signals.tobytes()
         if key not in self._chests:
-            images = []
-            for thin in self.thin:
-                image = np.zeros((thin.rows, thin.cols), dtype=np.float32)
+            boxes, total = [], np.zeros((self.plane.rows, self.plane.cols), dtype=np.float32)
+            for thin, weight in zip(self.thin, self.weights, strict=True):
+                image = np.zeros_like(total)
                 layers = thorax_layers(self.phantom.thorax, *thin.points(self.offset, np.eye(3)))
-                images.append(paint(image, list(layers), signals, thin.spacing_mm))
-            self._chests[key] = images
+                paint(image, list(layers), signals, thin.spacing_mm)
+                boxes.append(image[self.box].copy())
+                total += image * weight
+            self._chests[key] = np.stack(boxes), total * self.texture
         return self._chests[key]
 
     def image(self, phase: float, signals: Signals, scar: bool) -> Image:
         """The slice at a phase of RR (rows, cols): its thin slices, weighted by the slice profile."""
-        total = np.zeros((self.plane.rows, self.plane.cols), dtype=np.float32)
-        frame = self.phantom.frame(phase)
-        for chest, rays, weight in zip(self._chest(signals), self.rays, self.weights, strict=True):
-            image = chest.copy()
-            heart = list(heart_layers(frame, rays, scar))
-            image[self.box] = paint(image[self.box].copy(), heart, signals, self.plane.spacing_mm)
-            image *= weight
-            total += image
-        return total * self.texture
+        chests, still = self._chest(signals)
+        frame, weights = self.phantom.frame(phase), self.weights[:, None, None]
+        heart = np.zeros_like(still[self.box])
+        for part in self._alike(frame):
+            layers = list(heart_layers(frame, self._stack(part), scar))
+            for image in paint(chests[part].copy(), layers, signals, self.plane.spacing_mm) * weights[part]:
+                heart += image
+        whole = still.copy()
+        whole[self.box] = heart * self.texture[self.box]
+        return whole
+
+    def _alike(self, frame: HeartFrame) -> list[slice]:
+        """Runs of thin slices of which all or none reach the base, where other layers are painted."""
+        high = [reaches_base(frame, rays) for rays in self.rays]
+        edges = [0, *(at for at in range(1, len(high)) if high[at] != high[at - 1]), len(high)]
+        return [slice(start, end) for start, end in pairwise(edges)]
+
+    def _stack(self, part: slice) -> Rays:
+        """The rays of a run of thin slices at once (kept: the same for most phases)."""
+        key = (part.start, part.stop)
+        if key not in self._stacks:
+            self._stacks[key] = stacked(self.rays[part])
+        return self._stacks[key]

@@ -1,6 +1,7 @@
 """An imaging plane in the patient's coordinates, and its samples in the heart's own frame."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -44,7 +45,7 @@ class Plane:
             if getattr(self, name) <= 0:
                 raise ValueError(f"Plane.{name} must be positive, got {getattr(self, name)!r}.")
 
-    @property
+    @cached_property
     def normal(self) -> Vector:
         """Unit vector through the slice: row direction × column direction."""
         return np.cross(self.row_dir, self.col_dir)

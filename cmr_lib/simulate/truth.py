@@ -1,6 +1,7 @@
 """What the rasterised heart really measures: disc summation of label images, as a reader would do it, but exactly."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,7 +9,9 @@ from jaxtyping import Float
 
 from cmr_lib import labels
 from cmr_lib.simulate import motion
-from cmr_lib.simulate.anatomy import MUSCLE_OF_LV, TISSUES
+from cmr_lib.simulate.anatomy import ANGLES, MUSCLE_OF_LV, TISSUES
+from cmr_lib.simulate.heart import FAT, make_rays
+from cmr_lib.simulate.layers import labels_of, ventricle_layers
 from cmr_lib.simulate.plane import Plane
 
 if TYPE_CHECKING:
@@ -44,11 +47,17 @@ def volumes_ml(
     phantom: "Phantom", phase: float, disc_mm: float = DISC_MM, pixel_mm: float = PIXEL_MM
 ) -> dict[str, float]:
     """Volume of left cavity, left muscle (with papillary muscles) and right cavity at a phase, mL."""
+    planes, pose, frame = disc_planes(phantom, disc_mm, pixel_mm), phantom.shape.pose, phantom.frame(phase)
+    x, y, z = planes[0].points(pose.origin_mm, pose.axes)
+    near = x * x + y * y <= frame.table[:FAT].max()  # beyond the largest radius nothing is counted
+    rays = make_rays(x[near], y[near], z[near], ANGLES)
     counts = np.zeros(len(TISSUES))
-    for plane in disc_planes(phantom, disc_mm, pixel_mm):
-        if (plane.origin_mm - phantom.shape.pose.origin_mm) @ phantom.shape.pose.axes[2] < phantom.frame(phase).base:
+    for plane in planes:  # they lie on top of one another: only the height differs
+        height = (plane.origin_mm - pose.origin_mm) @ pose.axes[2]
+        if height < frame.base:
             continue  # above the valve plane
-        counts += np.bincount(phantom.heart_labels(plane, phase).ravel(), minlength=len(TISSUES))
+        disc = replace(rays, z=np.full(1, np.float32(height), dtype=np.float64))
+        counts += np.bincount(labels_of(ventricle_layers(frame, disc, False), x[near]), minlength=len(TISSUES))
     counts *= disc_mm * pixel_mm**2 / 1000
     return {
         "lv": float(counts[TISSUES.LV_BLOOD]),
