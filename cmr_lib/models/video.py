@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from cmr_lib.models.attention import DividedAttention
+from cmr_lib.models.attention import DividedAttention, FrameByFrame
 from cmr_lib.models.clips import AttentionPool, as_clips
 from cmr_lib.models.study import FrameEmbedding, StudyImages
 
@@ -31,6 +31,7 @@ LATER = {
     "study": "concat",
     "frame_places": 0,
     "norm_eps": 1e-5,
+    "cls": "study",
 }  # options that older folders do not name
 
 
@@ -51,6 +52,7 @@ class VideoConfig:
     study: Literal["concat", "set"] = "concat"
     frame_places: int = 0  # learned embeddings of a frame's place in the study, as published; 0: none
     norm_eps: float = 1e-5  # of the layer norms
+    cls: Literal["study", "frames"] = "study"  # the read-out token sees the study (published) | frame by frame, averaged
 
     def __post_init__(self) -> None:
         if self.image_px % self.patch_px:
@@ -97,7 +99,7 @@ class Block(nn.Module):
 
     With `residual: input`, that of Frozen in Time, the space output is added to the block's input, not to the sum of
     input and time output, so time acts only through what space attention reads. With `time`, that of TimeSformer
-    (Bertasius et al. 2021), it is added to the sum.
+    (Bertasius et al. 2021), it is added to the sum. `cls: frames` is TimeSformer's rule for the read-out token.
     """
 
     def __init__(self, config: VideoConfig) -> None:
@@ -105,8 +107,9 @@ class Block(nn.Module):
         d = config.width
         self.norm_time, self.norm_space, self.norm_mlp = (nn.LayerNorm(d, config.norm_eps) for _ in range(3))
         self.residual = config.residual
-        self.time = DividedAttention(d, config.heads, "time", config.dropout)
-        self.space = DividedAttention(d, config.heads, "space", config.dropout)
+        attention = FrameByFrame if config.cls == "frames" else DividedAttention
+        self.time = attention(d, config.heads, "time", config.dropout)
+        self.space = attention(d, config.heads, "space", config.dropout)
         self.mlp = nn.Sequential(
             nn.Linear(d, MLP_RATIO * d), nn.GELU(), nn.Linear(MLP_RATIO * d, d), nn.Dropout(config.dropout)
         )
