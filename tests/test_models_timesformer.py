@@ -103,9 +103,7 @@ def test_frame_by_frame_the_pruned_block_is_the_first_row_of_the_whole_block():
     model, mask = other_rule(), torch.tensor([[True, False, True], [True, True, True]])
     x = torch.randn(2, 1 + 3 * 4, 16)
     with torch.no_grad():
-        torch.testing.assert_close(
-            model.blocks[0].read(x, mask), model.blocks[0](x, mask)[:, :1], atol=1e-5, rtol=1e-5
-        )
+        torch.testing.assert_close(model.blocks[0].read(x, mask), model.blocks[0](x, mask)[:, :1], atol=1e-5, rtol=1e-5)
         time = model.blocks[0].time
         assert torch.equal(time.read(x, mask), time(x, mask)[:, :1])
 

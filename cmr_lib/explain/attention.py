@@ -19,6 +19,8 @@ Present = Bool[np.ndarray, "batch frames"]  # True: the study has this frame
 
 def upsample(maps: Space, size: int) -> Float[np.ndarray, "batch frames {size} {size}"]:
     """Maps at image size (pixels), bilinear; each map is scaled to a maximum of 1 (an all-zero map stays zero)."""
+    if not len(maps):
+        return np.zeros((*maps.shape[:2], size, size))
     factors = (1, 1, size / maps.shape[2], size / maps.shape[3])
     grown = zoom(maps.astype(float), factors, order=1, mode="nearest", grid_mode=True)
     peak = grown.max(axis=(2, 3), keepdims=True)

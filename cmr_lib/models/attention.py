@@ -182,9 +182,7 @@ class FrameByFrame(DividedAttention):
 
 
 def _never_none(mask: Bool[Tensor, "b f"]) -> Bool[Tensor, "b f"]:
-    """The mask, with all frames of a study that has none: a softmax over nothing would be no number, and nobody reads
-    what comes of them.
-    """
+    """The mask, with all frames of a study that has none: nobody reads it, but a softmax over nothing is no number."""
     return mask | ~mask.any(1, keepdim=True)
 
 

@@ -79,7 +79,8 @@ def plain_config(config: Any) -> dict[str, Any]:
     return {name: kept[name] for name in sorted(kept) if not name.startswith("_") and name not in _NOT_KEPT}
 
 
-def _offline() -> bool:
+def offline() -> bool:
+    """Whether nothing may be fetched (HF_HUB_OFFLINE)."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
@@ -88,12 +89,12 @@ def load_pretrained(name: str, max_tokens: int) -> tuple[PreTrainedTokenizerBase
 
     Raises OSError when the name is not to be had, ValueError when it cannot read `max_tokens`.
     """
-    common = {"trust_remote_code": False, "local_files_only": _offline()}
+    common = {"trust_remote_code": False, "local_files_only": offline()}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **common)
         body = AutoModel.from_pretrained(name, use_safetensors=True, **common)
     except OSError as error:
-        hint = " Offline, as always here: HF_HUB_OFFLINE=0 fetches it once." if _offline() else ""
+        hint = " Offline, as always here: HF_HUB_OFFLINE=0 fetches it once." if offline() else ""
         raise OSError(f"text.pretrained: {name} could not be loaded: {error}{hint}") from error
     longest = getattr(body.config, "max_position_embeddings", max_tokens)
     if longest < max_tokens:
