@@ -14,6 +14,7 @@ from scipy.ndimage import zoom
 
 Space = Float[np.ndarray, "batch frames rows cols"]
 Time = Float[np.ndarray, "batch frames"]
+SCORES = ("entropy", "centre_share", "correlation_with_random", "time_entropy")
 Present = Bool[np.ndarray, "batch frames"]  # True: the study has this frame
 
 
@@ -76,6 +77,8 @@ def study_scores(
     Columns: entropy, centre_share, correlation_with_random (maps of a network with random weights on the same
     frames), time_entropy (0: one frame, 1: all frames alike).
     """
+    if not len(space):
+        return pd.DataFrame({name: np.zeros(0) for name in SCORES})
     scores = {
         "entropy": entropy(space),
         "centre_share": centre_share(space, radius),

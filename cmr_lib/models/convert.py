@@ -12,17 +12,14 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
 from transformers import AutoConfig, AutoModel, BertConfig
 
-from cmr_lib import project
 from cmr_lib.models import text
 from cmr_lib.models.cmrformer import CMRformer, CMRformerConfig
-from cmr_lib.models.pretrained import WeightsError, load_weights
 from cmr_lib.models.video import VideoConfig, VideoEncoder
+from cmr_lib.models.weights import Weights, WeightsError, load_weights, read_pickle
 from cmr_lib.models.zoo import BODIES, TorchvisionEncoder
 
-Weights = dict[str, Tensor]
 PEER_TEMPERATURE = 0.05
 PEER_NORM_EPS = 1e-6
 # Names of a space-time block (Frozen in Time, CMR-CLIP at commit 4dd42e8) → ours.
@@ -42,25 +39,6 @@ VIT_BLOCK = {  # as transformers 5 names a ViT's arrays, whatever the file named
     "mlp.fc1": "mlp.0",
     "mlp.fc2": "mlp.2",
 }
-
-
-def read_pickle(path: Path | str, sha256: str | None = None) -> Weights:
-    """Arrays of a PyTorch file, read without running anything in it (weights_only); "module." prefixes are taken off.
-
-    Raises WeightsError when the file's SHA-256 is not the one given, or it holds more than arrays and plain values.
-    """
-    path = Path(path)
-    if sha256 is not None and (found := project.sha256_file(path)) != sha256:
-        raise WeightsError(f"{path.name} has SHA-256 {found}, {sha256} is wanted: fetch it again.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a hostile pickle makes of the reader
-        reason = str(error).strip().partition("\n")[0]
-        raise WeightsError(f"{path.name} cannot be read as plain arrays, and code is never run: {reason}") from error
-    content = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(content, dict) or not all(torch.is_tensor(value) for value in content.values()):
-        raise WeightsError(f"{path.name} does not hold a mapping of names to arrays.")
-    return {name.removeprefix("module."): value for name, value in content.items()}
 
 
 def space_time(weights: Weights, heads: int, image_px: int | None = None) -> tuple[VideoConfig, Weights]:

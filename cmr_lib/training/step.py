@@ -65,7 +65,7 @@ def prepare(
 
 
 def temporal_qk_grad_norm(model: CMRformer) -> float:
-    """Norm of the gradient of all temporal query and key weights: 0 for ever under the published start, 0 without any."""
+    """Norm of the gradient of all temporal query and key weights: 0 for ever under the published start."""
     squares = 0.0
     for layer in model.video.time_layers:
         grad = layer.qkv.weight.grad
