@@ -126,6 +126,9 @@ FIGURES = {
     "time": lambda: maps.time_weights(time_rows()),
     "sanity": lambda: maps.sanity(SCORES, {"entropy": 1.0}),
     "results": lambda: results.dot_plot(OURS),
+    "no_maps": lambda: maps.attention_frames(CLIP[:0], np.ones((0, 16, 16)), []),
+    "no_weights": lambda: maps.time_weights(time_rows().assign(n=0)),
+    "no_scores": lambda: maps.sanity(SCORES[:0], {"entropy": 1.0}),
 }
 
 

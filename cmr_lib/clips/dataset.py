@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterator
 from collections.abc import Sequence as List
 from dataclasses import dataclass
-from typing import Protocol, TypedDict, runtime_checkable
+from typing import NotRequired, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,13 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class MakersKnown(Protocol):
+    """A store that also knows who built the scanners (clips.store.ClipStore)."""
+
+    vendors: dict[str, str]  # by study key
+
+
 class StudyFrames(TypedDict):
     """One study; f places of the plan."""
 
@@ -45,6 +52,7 @@ class StudyFrames(TypedDict):
     position: Float32[np.ndarray, " f"]
     phase: Float32[np.ndarray, " f"]
     mask: Bool[np.ndarray, " f"]
+    vendor: NotRequired[Int64[np.ndarray, " f"]]  # where the plan tells makers apart
 
 
 class Batch(TypedDict):
@@ -57,6 +65,7 @@ class Batch(TypedDict):
     position: Float32[Tensor, "b f"]
     phase: Float32[Tensor, "b f"]
     mask: Bool[Tensor, "b f"]
+    vendor: NotRequired[Int64[Tensor, "b f"]]
 
 
 @dataclass(frozen=True)
@@ -133,6 +142,7 @@ class StudyDataset:
             [pick(place, clips.get((key, place.view.value, place.sequence.value), [])) for place in self._places]
             for key in self.study_keys
         ]
+        self._vendors = vendor_codes(store, self.study_keys, plan.vendors) if plan.vendors else None
         bare = [key for key, picks in zip(self.study_keys, self._picks, strict=True) if not any(picks)]
         if bare:
             raise ValueError(
@@ -156,7 +166,7 @@ class StudyDataset:
             if chosen:
                 frames[place, 0] = clips[chosen.row][chosen.frame]
                 position[place], phase[place] = chosen.position, chosen.phase
-        return StudyFrames(
+        study = StudyFrames(
             study_key=self.study_keys[i],
             frames=frames,
             view=np.array([VIEWS.index(place.view) for place in self._places], np.int64),
@@ -165,13 +175,24 @@ class StudyDataset:
             phase=phase,
             mask=np.array([chosen is not None for chosen in picks]),
         )
+        if self._vendors is not None:
+            study["vendor"] = np.full(len(picks), self._vendors[i], np.int64)
+        return study
+
+
+def vendor_codes(store: Store, study_keys: List[str], known: List[str]) -> list[int]:
+    """Of each study 1 … for the makers in `known`, 0 for any other. Raises TypeError when the store knows no makers."""
+    if not isinstance(store, MakersKnown):
+        raise TypeError(f"frames.vendors names {', '.join(known)}, but this store does not know the scanners' makers.")
+    codes = {name: number for number, name in enumerate(known, start=1)}
+    return [codes.get(store.vendors.get(key, ""), 0) for key in study_keys]
 
 
 def digest(dataset: StudyDataset) -> str:
     """SHA-256 of every image of every study as the model is given it, with its place."""
     found = hashlib.sha256()
     for study in dataset:
-        for name in sorted(StudyFrames.__annotations__):
+        for name in sorted(study):
             value = study[name]
             found.update(value.tobytes() if isinstance(value, np.ndarray) else str(value).encode())
     return found.hexdigest()
@@ -181,7 +202,8 @@ def collate(studies: List[StudyFrames]) -> Batch:
     """Stack studies into a batch."""
     stacked = {
         name: torch.from_numpy(np.stack([study[name] for study in studies]))
-        for name in ("frames", "view", "sequence", "position", "phase", "mask")
+        for name in studies[0]
+        if name != "study_key"
     }
     return Batch(study_keys=[study["study_key"] for study in studies], **stacked)
 

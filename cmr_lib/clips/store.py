@@ -4,6 +4,7 @@ A store holds numbers and closed vocabularies only: no identifier, no date, no t
 reading a clip costs its own bytes.
 """
 
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -128,6 +129,13 @@ class ClipStore:
     def study_keys(self) -> list[str]:
         """Studies of the store, sorted."""
         return sorted(self._rows)
+
+    @functools.cached_property
+    def vendors(self) -> dict[str, str]:
+        """Maker of the scanner by study, from the study table beside the store; raises FileNotFoundError without it."""
+        table = project.require(self.folder.parent / "studies.parquet", "the stage preprocess (for frames.vendors)")
+        studies = pd.read_parquet(table, columns=["study_key", "vendor"])
+        return dict(zip(studies["study_key"], studies["vendor"], strict=True))
 
     def frames(self, row_number: int) -> StoredFrames:
         """Frames of one clip: uint8 (frames, height, width), a read-only view of the file."""

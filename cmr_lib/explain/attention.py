@@ -14,11 +14,14 @@ from scipy.ndimage import zoom
 
 Space = Float[np.ndarray, "batch frames rows cols"]
 Time = Float[np.ndarray, "batch frames"]
+SCORES = ("entropy", "centre_share", "correlation_with_random", "time_entropy")
 Present = Bool[np.ndarray, "batch frames"]  # True: the study has this frame
 
 
 def upsample(maps: Space, size: int) -> Float[np.ndarray, "batch frames {size} {size}"]:
     """Maps at image size (pixels), bilinear; each map is scaled to a maximum of 1 (an all-zero map stays zero)."""
+    if not len(maps):
+        return np.zeros((*maps.shape[:2], size, size))
     factors = (1, 1, size / maps.shape[2], size / maps.shape[3])
     grown = zoom(maps.astype(float), factors, order=1, mode="nearest", grid_mode=True)
     peak = grown.max(axis=(2, 3), keepdims=True)
@@ -74,6 +77,8 @@ def study_scores(
     Columns: entropy, centre_share, correlation_with_random (maps of a network with random weights on the same
     frames), time_entropy (0: one frame, 1: all frames alike).
     """
+    if not len(space):
+        return pd.DataFrame({name: np.zeros(0) for name in SCORES})
     scores = {
         "entropy": entropy(space),
         "centre_share": centre_share(space, radius),

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from cmr_lib import params
 from cmr_lib.clips import augment, dataset
-from cmr_lib.clips.store import ClipStore
+from cmr_lib.clips.dataset import Store
 from cmr_lib.models.cmrformer import CMRformer
 from cmr_lib.models.study import StudyImages
 
@@ -37,17 +37,26 @@ class Looked:
 
 
 @torch.inference_mode()
-def look(model: CMRformer, clips: ClipStore, study_keys: Sequence[str], plan: params.FramePlan) -> Looked:
-    """The last block's read-out attention for these studies (centre crops, evaluation mode)."""
+def look(model: CMRformer, clips: Store, study_keys: Sequence[str], plan: params.FramePlan) -> Looked:
+    """The last block's read-out attention for these studies (centre crops, evaluation mode).
+
+    No study, where the model has no maps (`model.video.no_maps` says why).
+    """
     model.eval()
+    if model.video.no_maps or not study_keys:
+        return _nobody(plan)
     studies = dataset.StudyDataset(clips, list(study_keys), plan)
     batch = dataset.collate([studies[i] for i in range(len(studies))])
     images = StudyImages.of(batch, frames=augment.centre_crop(batch["frames"], plan.crop_px))
     space, time = model.video.attention_maps(images)
     edge = (batch["frames"].shape[-1] - plan.crop_px) // 2
     frames = batch["frames"][:, :, 0, edge : edge + plan.crop_px, edge : edge + plan.crop_px]
+    return Looked(frames.numpy(), space.numpy(), time.numpy(), batch["mask"].numpy(), _places(plan))
+
+
+def _places(plan: params.FramePlan) -> pd.DataFrame:
     planned = dataset.places(plan)
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "view": [place.view.value for place in planned],
             "sequence": [place.sequence.value for place in planned],
@@ -55,7 +64,13 @@ def look(model: CMRformer, clips: ClipStore, study_keys: Sequence[str], plan: pa
             "phase": [place.phase for place in planned],
         }
     )
-    return Looked(frames.numpy(), space.numpy(), time.numpy(), batch["mask"].numpy(), table)
+
+
+def _nobody(plan: params.FramePlan) -> Looked:
+    """Maps of no study."""
+    places, px = _places(plan), plan.crop_px
+    frames, maps = np.zeros((0, len(places), px, px), np.uint8), np.zeros((0, len(places), 1, 1), np.float32)
+    return Looked(frames, maps, maps[..., 0, 0], np.zeros((0, len(places)), bool), places)
 
 
 def weight_table(looked: Looked) -> pd.DataFrame:
@@ -76,4 +91,4 @@ def weight_table(looked: Looked) -> pd.DataFrame:
         rows.append(
             {"view": view, "phase": when, "weight": mean, "low": mean - half, "high": mean + half, "n": len(weights)}
         )
-    return pd.DataFrame(rows).assign(uniform=1 / max(1.0, looked.present.sum(axis=1).mean()))
+    return pd.DataFrame(rows).assign(uniform=1 / max(1.0, looked.present.sum() / max(1, len(looked.present))))

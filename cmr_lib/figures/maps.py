@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from cmr_lib.explain.attention import tint
 from cmr_lib.figures import style
 
+NO_MAPS = "n = 0: this model has no attention maps of a whole study"
+
 
 def umap_map(
     coordinates: Float[np.ndarray, "studies 2"],
@@ -50,6 +52,8 @@ def attention_frames(
     note: str = style.PHANTOM,
 ) -> Figure:
     """Each frame beside itself (below) tinted by its attention map (0 to 1, from explain.attention.upsample)."""
+    if not len(frames):
+        return style.nothing(NO_MAPS, note)
     rows = -(-len(frames) // columns)
     side = style.PAGE / columns
     fig, axes = style.canvas(2 * rows, columns, width=style.PAGE, height=rows * (2 * side + 0.2) + 0.2, note=note)
@@ -70,6 +74,8 @@ def time_weights(table: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
     Columns: view, phase (share of RR), weight, low, high (NaN: no interval), n; `uniform` = weight if all frames
     counted alike (the chance line). Stills (phase NaN) are left out.
     """
+    if not table["n"].any():
+        return style.nothing(NO_MAPS, note)
     looks = zip((style.BLUE, style.ORANGE, style.GREEN, style.RED), "os^v", ("-", "--", "-.", ":"), strict=True)
     fig, axes = style.canvas(width=style.COLUMN, height=2.5, note=note)
     place, moving = axes[0, 0], table.dropna(subset=["phase"])
@@ -87,6 +93,8 @@ def time_weights(table: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
 
 def sanity(scores: pd.DataFrame, chance: Mapping[str, float], note: str = style.PHANTOM) -> Figure:
     """Per-study scores (columns of `scores`), a dot a study, beside the level that would mean nothing (`chance`)."""
+    if not len(scores):
+        return style.nothing(NO_MAPS, note)
     names = list(scores.columns)
     fig, axes = style.canvas(width=style.COLUMN, height=0.8 + 0.34 * len(names), note=note)
     place = axes[0, 0]

@@ -4,6 +4,8 @@ A patch token attends to the read-out token and, in a "time" layer, to the same 
 "space" layer, to all patches of its own frame. The read-out token attends to every token. Tokens of a masked frame are
 never attended to by another frame or by the read-out token; what they compute themselves is read by nobody.
 
+That is the rule of Frozen in Time and CMR-CLIP. `FrameByFrame` has TimeSformer's for the read-out token.
+
 Shapes: b studies, f frames, n patches a frame, d width, h heads, c = d / h; tokens are (b, 1 + f·n, d), the read-out
 token first. A group is a set of patch tokens that attend among themselves: n groups of f in time, f of n in space.
 """
@@ -125,3 +127,65 @@ class DividedAttention(nn.Module):
         q, kv = self._cls(x)
         present = token_mask(mask, (x.shape[1] - 1) // mask.shape[1])[:, None, None]
         return weights_of(q, kv.chunk(2, dim=1)[0], present).squeeze(2)
+
+
+class FrameByFrame(DividedAttention):
+    """The same for patch tokens among themselves, with the read-out token of TimeSformer (Bertasius et al. 2021).
+
+    In time it takes no part: nobody attends to it and its output is zero. In space a copy of it joins every frame,
+    attends to that frame alone, and the copies' outputs are averaged over the frames that the study has.
+    """
+
+    def forward(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b tokens d"]:
+        """Attention output for every token; `mask` is True where the study has the frame."""
+        frames, dropout = mask.shape[1], self.dropout if self.training else 0.0
+        q, k, v = self._split(x)
+        group = self._group(q[:, :, 1:], frames)
+        if self.axis == "time":
+            keys, values = (self._group(tensor[:, :, 1:], frames) for tensor in (k, v))
+            among = _never_none(mask)[:, None, None, None]
+            out = nn.functional.pad(self.proj(self._ungroup(attend(group, keys, values, among, dropout))), (0, 0, 1, 0))
+        else:
+            keys, values = self._keys(k, frames), self._keys(v, frames)
+            patches = self._ungroup(attend(group, keys, values, None, dropout))
+            out = self.proj(torch.cat([self._averaged(q[:, :, :1], keys, values, mask), patches], dim=1))
+        return nn.functional.dropout(out, self.dropout, self.training)
+
+    def _averaged(
+        self,
+        cls: Float[Tensor, "b h 1 c"],
+        keys: Float[Tensor, "b f h n1 c"],
+        values: Float[Tensor, "b f h n1 c"],
+        mask: Bool[Tensor, "b f"],
+    ) -> Float[Tensor, "b 1 d"]:
+        """The mean over the frames that are there of what the read-out token finds in each."""
+        each = cls[:, None].expand(-1, keys.shape[1], -1, -1, -1)
+        found = attend(each, keys, values, None, self.dropout if self.training else 0.0)
+        return torch.einsum("bfhqc,bf->bqhc", found, _equal_shares(mask).to(found.dtype)).flatten(2)
+
+    def read(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b 1 d"]:
+        """The first row of `forward`: the read-out token's output alone."""
+        if self.axis == "time":
+            return torch.zeros_like(x[:, :1])
+        q, kv = self._cls(x)
+        keys, values = (self._keys(tensor, mask.shape[1]) for tensor in kv.chunk(2, dim=1))
+        return nn.functional.dropout(self.proj(self._averaged(q, keys, values, mask)), self.dropout, self.training)
+
+    def cls_weights(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b h tokens"]:
+        """How much the read-out token attends to every token in space: each frame that is there has an equal share."""
+        q, kv = self._cls(x)
+        keys = self._keys(kv.chunk(2, dim=1)[0], mask.shape[1])
+        within = weights_of(q[:, None].expand(-1, mask.shape[1], -1, -1, -1), keys, None).squeeze(3)
+        shared = within * _equal_shares(mask)[:, :, None, None]
+        patches = shared[..., 1:].transpose(1, 2).flatten(2)
+        return torch.cat([shared[..., 0].sum(1).unsqueeze(-1), patches], dim=-1)
+
+
+def _never_none(mask: Bool[Tensor, "b f"]) -> Bool[Tensor, "b f"]:
+    """The mask, with all frames of a study that has none: nobody reads it, but a softmax over nothing is no number."""
+    return mask | ~mask.any(1, keepdim=True)
+
+
+def _equal_shares(mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b f"]:
+    """1 / (frames that are there) for each of them, 0 for the others."""
+    return mask / mask.sum(1, keepdim=True).clamp(min=1)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from cmr_lib.models.study import StudyImages
+from cmr_lib.models.study import StudyImages, refuse_bare
 
 
 def as_clips(images: StudyImages) -> tuple[StudyImages, Bool[Tensor, "b c"]]:
@@ -21,9 +21,7 @@ def as_clips(images: StudyImages) -> tuple[StudyImages, Bool[Tensor, "b c"]]:
 
     Raises ValueError when a study has no image at all.
     """
-    if not bool(images.mask.any(1).all()):
-        lost = (~images.mask.any(1)).nonzero()[0].item()
-        raise ValueError(f"Study {lost} of the batch has no image: leave it out.")
+    refuse_bare(images.mask)
     same = images.mask[:, :, None] & images.mask[:, None, :]
     for value in (images.view, images.sequence, images.position):
         same = same & (value[:, :, None] == value[:, None, :])

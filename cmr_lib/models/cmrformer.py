@@ -18,7 +18,8 @@ from cmr_lib import params, project
 from cmr_lib.models import video
 from cmr_lib.models.study import StudyImages
 from cmr_lib.models.text import TextEncoder
-from cmr_lib.models.video import VideoConfig, VideoEncoder
+from cmr_lib.models.towers import image_tower
+from cmr_lib.models.video import VideoConfig
 
 LARGEST_SCALE = 100.0
 FIRST_BIAS = -10.0  # of the sigmoid loss (Zhai et al. 2023)
@@ -46,8 +47,12 @@ class CMRformerConfig:
     @classmethod
     def of(cls, settings: params.Pretrain, text: dict[str, Any]) -> "CMRformerConfig":
         """From the parameters of stage pretrain and a text config (`text.small_config` or a pretrained one's)."""
+        sizes = settings.video.model_dump(exclude={"weights"})
+        vendors = len(settings.frames.vendors)
+        sizes |= {"film": sizes["film"] and tuple(sizes["film"]), "vendors": vendors}
+        sizes["drop_vendor"] *= vendors > 0
         return cls(
-            video=VideoConfig(image_px=settings.frames.crop_px, **settings.video.model_dump()),
+            video=VideoConfig(image_px=settings.frames.crop_px, **sizes),
             text=text,
             embed_dim=settings.embed_dim,
             projection_norm=settings.projection_norm,
@@ -66,7 +71,8 @@ class CMRformerConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "CMRformerConfig":
         """The inverse of `to_dict`. Raises TypeError for unknown keys."""
-        return cls(**{**values, "video": VideoConfig(**values["video"])})
+        video = values["video"] | {"film": tuple(values["video"].get("film") or ()) or None}
+        return cls(**{**values, "video": VideoConfig(**video)})
 
 
 def _named(values: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
@@ -97,11 +103,11 @@ class CMRformer(nn.Module):
     def __init__(self, config: CMRformerConfig, text_body: nn.Module | None = None) -> None:
         super().__init__()
         self.config = config
-        self.video = VideoEncoder(config.video)
+        self.video = image_tower(config.video)
         self.text = TextEncoder(config.text, text_body, config.text_pool)
-        self.video_norm = feature_norm(config.projection_norm, config.video.width)
+        self.video_norm = feature_norm(config.projection_norm, self.video.width)
         self.text_norm = feature_norm(config.projection_norm, self.text.width)
-        self.video_projection = projection(config.projection, config.video.width, config.embed_dim)
+        self.video_projection = projection(config.projection, self.video.width, config.embed_dim)
         self.text_projection = projection(config.projection, self.text.width, config.embed_dim)
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / config.temperature)))
         if config.logit_bias is not None:  # of the sigmoid loss; learned

@@ -6,20 +6,20 @@ layer's weights over the channels reads one, exactly.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModel, BertConfig
 
-from cmr_lib import project
 from cmr_lib.models import text
 from cmr_lib.models.cmrformer import CMRformer, CMRformerConfig
-from cmr_lib.models.pretrained import WeightsError, load_weights
 from cmr_lib.models.video import VideoConfig, VideoEncoder
+from cmr_lib.models.weights import Weights, WeightsError, load_weights, read_pickle
+from cmr_lib.models.zoo import BODIES, TorchvisionEncoder
 
-Weights = dict[str, Tensor]
 PEER_TEMPERATURE = 0.05
 PEER_NORM_EPS = 1e-6
 # Names of a space-time block (Frozen in Time, CMR-CLIP at commit 4dd42e8) → ours.
@@ -39,25 +39,6 @@ VIT_BLOCK = {  # as transformers 5 names a ViT's arrays, whatever the file named
     "mlp.fc1": "mlp.0",
     "mlp.fc2": "mlp.2",
 }
-
-
-def read_pickle(path: Path | str, sha256: str | None = None) -> Weights:
-    """Arrays of a PyTorch file, read without running anything in it (weights_only); "module." prefixes are taken off.
-
-    Raises WeightsError when the file's SHA-256 is not the one given, or it holds more than arrays and plain values.
-    """
-    path = Path(path)
-    if sha256 is not None and (found := project.sha256_file(path)) != sha256:
-        raise WeightsError(f"{path.name} has SHA-256 {found}, {sha256} is wanted: fetch it again.")
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a hostile pickle makes of the reader
-        reason = str(error).strip().partition("\n")[0]
-        raise WeightsError(f"{path.name} cannot be read as plain arrays, and code is never run: {reason}") from error
-    content = content.get("state_dict", content) if isinstance(content, dict) else content
-    if not isinstance(content, dict) or not all(torch.is_tensor(value) for value in content.values()):
-        raise WeightsError(f"{path.name} does not hold a mapping of names to arrays.")
-    return {name.removeprefix("module."): value for name, value in content.items()}
 
 
 def space_time(weights: Weights, heads: int, image_px: int | None = None) -> tuple[VideoConfig, Weights]:
@@ -150,12 +131,15 @@ def vit(name: str, local_files_only: bool = True) -> VideoEncoder:
     For one frame its vector is the image model's read-out token after the last norm (for three equal channels). Raises
     OSError when the name is not to be had, WeightsError when it is no ViT of this layout.
     """
+    return from_vit(_vit_body(name, local_files_only))
+
+
+def _vit_body(name: str, local_files_only: bool) -> torch.nn.Module:
     common = {"trust_remote_code": False, "local_files_only": local_files_only}
     config = AutoConfig.from_pretrained(name, **common)
     if config.model_type != "vit":
         raise WeightsError(f"{name} is a {config.model_type!r}, a vit is wanted.")
-    body = AutoModel.from_pretrained(name, use_safetensors=True, **common)
-    return from_vit(body)
+    return AutoModel.from_pretrained(name, use_safetensors=True, **common)
 
 
 def from_vit(body: torch.nn.Module) -> VideoEncoder:
@@ -175,6 +159,42 @@ def from_vit(body: torch.nn.Module) -> VideoEncoder:
         state[name] = value
     load_weights(model, _with_silent_embeddings(ours, state))
     return model.eval()
+
+
+def into_tower(model: CMRformer, weights: str, local_files_only: bool = True) -> None:
+    """Put others' weights into the image tower of a new model, in place (`video.weights`).
+
+    The divided space-time tower and `frames` take a ViT by transformers name or local folder; what a ViT does not have
+    (time, view, phase) keeps its start. A torchvision body takes the file of its weights (.pth, .safetensors).
+
+    Raises:
+        OSError: the name or file is not to be had.
+        WeightsError: the weights are of another architecture or size; both shapes are named.
+    """
+    if isinstance(model.video, TorchvisionEncoder):
+        load_weights(model.video, _body_state(model.video, Path(weights)))
+        return
+    body = _vit_body(weights, local_files_only)
+    if model.config.video.stem != "patch":
+        raise WeightsError(f"{weights} has linear patches: set video.stem to patch.")
+    own = {name: value for name, value in model.video.state_dict().items() if ".time." in name or "norm_time" in name}
+    own |= {name: value for name, value in model.video.state_dict().items() if name.startswith(("frame.", "pool."))}
+    load_weights(model.video, own | _vit_state(body.state_dict()))
+    eps = float(body.config.layer_norm_eps)
+    for layer in model.video.modules():
+        if isinstance(layer, torch.nn.LayerNorm):
+            layer.eps = eps
+    model.video.config = replace(model.config.video, norm_eps=eps)
+    model.config = replace(model.config, video=model.video.config)
+
+
+def _body_state(tower: TorchvisionEncoder, path: Path) -> Weights:
+    """A torchvision file's arrays under our names, without its classifier."""
+    if not path.is_file():
+        raise FileNotFoundError(f"video.weights: {path.name} is not there; {tower.config.name} takes a local file.")
+    found = load_file(path) if path.suffix == ".safetensors" else read_pickle(path)
+    head = f"{BODIES[tower.config.name].head}."
+    return {f"body.{name}": value for name, value in found.items() if not name.startswith(head)}
 
 
 def _vit_state(weights: Weights) -> Weights:

@@ -14,13 +14,10 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from cmr_lib import project
 from cmr_lib.models.cmrformer import CMRformer, CMRformerConfig
+from cmr_lib.models.weights import WeightsError, load_weights
 
 FORMAT = "cmrformer-1"
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
-
-
-class WeightsError(ValueError):
-    """A weights folder that is damaged or belongs to another architecture; the message is one sentence."""
 
 
 def save_pretrained(model: CMRformer, tokenizer: PreTrainedTokenizerBase, folder: Path | str) -> None:
@@ -57,19 +54,6 @@ def from_pretrained(folder: Path | str) -> tuple[CMRformer, PreTrainedTokenizerF
     load_weights(model, load_file(folder / "model.safetensors"))
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(folder / "tokenizer.json"), **config["tokenizer"])
     return model.eval(), tokenizer
-
-
-def load_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Copy weights into the model; raises WeightsError that names the first disagreement, with both shapes."""
-    wanted = model.state_dict()
-    for name in sorted(wanted.keys() & weights.keys()):
-        if wanted[name].shape != weights[name].shape:
-            got, want = tuple(weights[name].shape), tuple(wanted[name].shape)
-            raise WeightsError(f"{name}: the file holds {got}, the model wants {want}; it is another architecture.")
-    for names, where in ((wanted.keys() - weights.keys(), "lacks"), (weights.keys() - wanted.keys(), "also holds")):
-        if names:
-            raise WeightsError(f"The file {where} {len(names)} of the model's {len(wanted)} arrays ({min(names)}, …).")
-    model.load_state_dict(weights)
 
 
 def _special_tokens(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:

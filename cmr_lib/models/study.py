@@ -28,11 +28,16 @@ class StudyImages:
     position: Float32[Tensor, "b f"]  # 0 base to 1 apex
     phase: Float32[Tensor, "b f"]  # share of the RR interval after the R wave
     mask: Bool[Tensor, "b f"]  # True where the study has the image
+    vendor: Int64[Tensor, "b f"] | None = None  # 1 … of the makers that the model tells apart, 0 another; None: all 0
+
+    def __post_init__(self) -> None:
+        if self.vendor is None:
+            object.__setattr__(self, "vendor", torch.zeros_like(self.view))
 
     @classmethod
     def of(cls, batch: Mapping[str, Any], **changed: Tensor) -> "StudyImages":
         """From a batch (`clips.dataset.Batch`), with some of its values replaced: the cropped or augmented frames."""
-        return cls(**{field.name: changed.get(field.name, batch[field.name]) for field in fields(cls)})
+        return cls(**{field.name: changed.get(field.name, batch.get(field.name)) for field in fields(cls)})
 
     def part(self, rows: slice) -> "StudyImages":
         """Some of the studies."""
@@ -43,13 +48,22 @@ class StudyImages:
         return StudyImages(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
+def refuse_bare(mask: Bool[Tensor, "b f"]) -> None:
+    """Raises ValueError when a study has no image at all."""
+    if not bool(mask.any(1).all()):
+        lost = (~mask.any(1)).nonzero()[0].item()
+        raise ValueError(f"Study {lost} of the batch has no image: leave it out.")
+
+
 class FrameEmbedding(nn.Module):
     """What a frame is: its view, its sequence, where its slice lies and when in the heart beat it was taken.
 
-    With `places`, also the how-manieth of the study it is, which is all that the published model is told of it.
+    With `places`, also the how-manieth of the study it is, which is all that the published model is told of it. With
+    `vendors`, also which of so many makers built the scanner: images of different makers look different, and so the
+    towers need not find out by themselves. Row 0 is any other maker.
     """
 
-    def __init__(self, width: int, places: int = 0) -> None:
+    def __init__(self, width: int, places: int = 0, vendors: int = 0) -> None:
         super().__init__()
         if places:
             self.order = nn.Parameter(torch.zeros(places, width))
@@ -59,6 +73,9 @@ class FrameEmbedding(nn.Module):
         self.place = nn.Linear(2 * (POSITION_PERIODS + PHASE_PERIODS), width)
         for table in (self.view, self.sequence):
             nn.init.trunc_normal_(table.weight, std=0.02)
+        self.vendor = nn.Embedding(vendors + 1, width) if vendors else None
+        if self.vendor is not None:
+            nn.init.zeros_(self.vendor.weight)
 
     def forward(self, images: StudyImages) -> Float[Tensor, "b f d"]:
         """One vector a frame."""
@@ -70,6 +87,8 @@ class FrameEmbedding(nn.Module):
         )
         place = self.place(torch.cat([angles.sin(), angles.cos()], dim=-1))
         place = self.view(images.view) + self.sequence(images.sequence) + place
+        if self.vendor is not None:
+            place = place + self.vendor(images.vendor)
         frames = images.view.shape[1]
         if not self.places:
             return place

@@ -1,7 +1,8 @@
 """The text tower: a WordPiece tokenizer and a transformer encoder of the report, averaged over its tokens.
 
 Either a small encoder made here from its sizes, or any encoder that `transformers` knows, by name or local folder.
-Nothing is ever executed that came with a model (`trust_remote_code=False`) and weights are read as safetensors only.
+Nothing is ever executed that came with a model (`trust_remote_code=False`). Weights are read as safetensors; where
+there is only a pickle (Bio_ClinicalBERT), its arrays are read without running it, and each is accounted for.
 """
 
 import os
@@ -19,11 +20,16 @@ from transformers import (
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
+from transformers.utils import cached_file
 
 from cmr_lib import params
 from cmr_lib.models.vocabulary import SPECIAL, learn
+from cmr_lib.models.weights import WeightsError, read_pickle
 
 CPU_GROUP = 16
+PICKLE = "pytorch_model.bin"
+HEADS = ("cls.", "classifier.", "qa_outputs.", "vocab_", "lm_head.", "pooler.")  # of other tasks, left out
+_MAY_LACK = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
 _NOT_KEPT = ("transformers_version", "architectures", "auto_map", "dtype")
 
 
@@ -79,26 +85,50 @@ def plain_config(config: Any) -> dict[str, Any]:
     return {name: kept[name] for name in sorted(kept) if not name.startswith("_") and name not in _NOT_KEPT}
 
 
-def _offline() -> bool:
+def offline() -> bool:
+    """Whether nothing may be fetched (HF_HUB_OFFLINE)."""
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
 def load_pretrained(name: str, max_tokens: int) -> tuple[PreTrainedTokenizerBase, nn.Module]:
     """Tokenizer and encoder by transformers name or local folder (with HF_HUB_OFFLINE=1, local files only).
 
-    Raises OSError when the name is not to be had, ValueError when it cannot read `max_tokens`.
+    Raises OSError when the name is not to be had, WeightsError when it holds no weights of an encoder, ValueError when
+    it cannot read `max_tokens`.
     """
-    common = {"trust_remote_code": False, "local_files_only": _offline()}
+    common = {"trust_remote_code": False, "local_files_only": offline()}
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **common)
-        body = AutoModel.from_pretrained(name, use_safetensors=True, **common)
+        body = _body(name, common)
     except OSError as error:
-        hint = " Offline, as always here: HF_HUB_OFFLINE=0 fetches it once." if _offline() else ""
+        hint = " Offline, as always here: HF_HUB_OFFLINE=0 fetches it once." if offline() else ""
         raise OSError(f"text.pretrained: {name} could not be loaded: {error}{hint}") from error
     longest = getattr(body.config, "max_position_embeddings", max_tokens)
     if longest < max_tokens:
         raise ValueError(f"text.max_tokens is {max_tokens}, but {name} reads at most {longest}.")
     return tokenizer, body
+
+
+def _body(name: str, common: dict[str, Any]) -> nn.Module:
+    """The encoder from safetensors, or from the arrays of a pickle where there is nothing else."""
+    try:
+        return AutoModel.from_pretrained(name, use_safetensors=True, **common)
+    except OSError:
+        found = cached_file(name, PICKLE, local_files_only=common["local_files_only"], **_MAY_LACK)
+        if found is None:
+            raise
+    kind = type(AutoModel.from_config(AutoConfig.from_pretrained(name, **common)))
+    body, said = kind.from_pretrained(
+        None, config=AutoConfig.from_pretrained(name, **common), state_dict=read_pickle(found), output_loading_info=True
+    )
+    missing = [key for key in said["missing_keys"] if not key.startswith("pooler.")]
+    strange = [key for key in said["unexpected_keys"] if not key.startswith(HEADS)]
+    for names, words in ((missing, "lacks"), (strange, "also holds")):
+        if names:
+            raise WeightsError(
+                f"{name}: its {PICKLE} {words} {len(names)} arrays of a {kind.__name__} ({names[0]}, …)."
+            )
+    return body
 
 
 class TextEncoder(nn.Module):

@@ -12,7 +12,7 @@ first and the patches frame by frame.
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from cmr_lib.models.attention import DividedAttention
+from cmr_lib.models.attention import DividedAttention, FrameByFrame
 from cmr_lib.models.clips import AttentionPool, as_clips
 from cmr_lib.models.study import FrameEmbedding, StudyImages
 
@@ -31,6 +31,11 @@ LATER = {
     "study": "concat",
     "frame_places": 0,
     "norm_eps": 1e-5,
+    "cls": "study",
+    "name": "divided_space_time",
+    "film": None,
+    "vendors": 0,
+    "drop_vendor": 0.0,
 }  # options that older folders do not name
 
 
@@ -51,8 +56,19 @@ class VideoConfig:
     study: Literal["concat", "set"] = "concat"
     frame_places: int = 0  # learned embeddings of a frame's place in the study, as published; 0: none
     norm_eps: float = 1e-5  # of the layer norms
+    cls: Literal["study", "frames"] = "study"  # what the read-out token sees: all (published) | frame by frame
+    name: str = "divided_space_time"  # or a baseline in its place (`towers.image_tower`)
+    film: tuple[int, int] | None = None  # frames and side in pixels of what a torchvision body is given; None: its own
+    vendors: int = 0  # makers of scanners that are told apart; 0: none
+    drop_vendor: float = 0.0  # chance that the maker is hidden in training
 
     def __post_init__(self) -> None:
+        if self.name != "divided_space_time" and (self.study == "set" or self.vendors):
+            raise ValueError(f"video.name is {self.name}: video.study set and frames.vendors want divided_space_time.")
+        if self.name in ("divided_space_time", "frames"):
+            self._check_sizes()
+
+    def _check_sizes(self) -> None:
         if self.image_px % self.patch_px:
             raise ValueError(
                 f"The image side ({self.image_px} px) is not a multiple of the patch ({self.patch_px} px)."
@@ -97,7 +113,7 @@ class Block(nn.Module):
 
     With `residual: input`, that of Frozen in Time, the space output is added to the block's input, not to the sum of
     input and time output, so time acts only through what space attention reads. With `time`, that of TimeSformer
-    (Bertasius et al. 2021), it is added to the sum.
+    (Bertasius et al. 2021), it is added to the sum. `cls: frames` is TimeSformer's rule for the read-out token.
     """
 
     def __init__(self, config: VideoConfig) -> None:
@@ -105,8 +121,9 @@ class Block(nn.Module):
         d = config.width
         self.norm_time, self.norm_space, self.norm_mlp = (nn.LayerNorm(d, config.norm_eps) for _ in range(3))
         self.residual = config.residual
-        self.time = DividedAttention(d, config.heads, "time", config.dropout)
-        self.space = DividedAttention(d, config.heads, "space", config.dropout)
+        attention = FrameByFrame if config.cls == "frames" else DividedAttention
+        self.time = attention(d, config.heads, "time", config.dropout)
+        self.space = attention(d, config.heads, "space", config.dropout)
         self.mlp = nn.Sequential(
             nn.Linear(d, MLP_RATIO * d), nn.GELU(), nn.Linear(MLP_RATIO * d, d), nn.Dropout(config.dropout)
         )
@@ -135,15 +152,17 @@ class Block(nn.Module):
 class VideoEncoder(nn.Module):
     """Images of a study → one vector of the width of the model."""
 
+    block: type[nn.Module] = Block
+
     def __init__(self, config: VideoConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.width = config, config.width
         self.grid = config.image_px // config.patch_px
         self.stem = (conv_stem if config.stem == "conv" else patch_stem)(config.width, config.patch_px)
         self.cls = nn.Parameter(torch.zeros(1, 1, config.width))
         self.place = nn.Parameter(torch.zeros(1, 1, self.grid**2, config.width))
-        self.frame = FrameEmbedding(config.width, config.frame_places)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.frame = FrameEmbedding(config.width, config.frame_places, config.vendors)
+        self.blocks = nn.ModuleList(self.block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, config.norm_eps)
         self.pool = AttentionPool(config.width) if config.study == "set" else None
         self.recompute = False  # set in training: less memory, more time, the same numbers
@@ -156,8 +175,20 @@ class VideoEncoder(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Linear):
                 nn.init.zeros_(layer.bias)
-        for block in self.blocks:
-            start_time_attention(block.time, self.config.temporal_init)
+        for layer in self.time_layers:
+            start_time_attention(layer, self.config.temporal_init)
+
+    @property
+    def time_layers(self) -> list[DividedAttention]:
+        """The temporal attention of every block that has one."""
+        return [block.time for block in self.blocks if hasattr(block, "time")]
+
+    @property
+    def no_maps(self) -> str:
+        """Why there are no attention maps of a whole study; empty where there are."""
+        if self.pool is None:
+            return ""
+        return "Attention maps of a whole study want a model of video.study: concat; this one is a set."
 
     def tokens(self, images: StudyImages) -> Float[Tensor, "b tokens d"]:
         """What enters the first block. Raises ValueError when the images are not of the size the model was made for."""
@@ -179,10 +210,18 @@ class VideoEncoder(nn.Module):
 
     def forward(self, images: StudyImages) -> Float[Tensor, "b d"]:
         """Encode studies: all images in one, or clip by clip (`study: set`)."""
+        images = self._hide_vendors(images)
         if self.pool is None:
             return self._encode(images)
         clips, there = as_clips(images)
         return self.pool(self._encode(clips).unflatten(0, there.shape), there)
+
+    def _hide_vendors(self, images: StudyImages) -> StudyImages:
+        """In training, the makers of some studies are hidden: so the model learns to read a maker it has not met."""
+        if not (self.training and self.config.vendors and self.config.drop_vendor):
+            return images
+        kept = torch.rand(len(images.mask), 1, device=images.mask.device) >= self.config.drop_vendor
+        return replace(images, vendor=images.vendor * kept)
 
     def _encode(self, images: StudyImages) -> Float[Tensor, "b d"]:
         x = self.tokens(images)
@@ -207,8 +246,8 @@ class VideoEncoder(nn.Module):
         and keys here, so that the normal forward pass never keeps them. Raises ValueError with `study: set`, where no
         token attends to all of a study.
         """
-        if self.pool is not None:
-            raise ValueError("Attention maps of a whole study want a model of video.study: concat; this one is a set.")
+        if self.no_maps:
+            raise ValueError(self.no_maps)
         chosen = self.blocks[block]
         x, mask = self.tokens(images), images.mask
         for layer in self.blocks:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from cmr_lib.params.values import Amount, Count, Positive, Share, Strict
 
@@ -16,6 +16,12 @@ class FramePlan(Strict):
     lax_phases: list[Share]
     lge_positions: list[Share]
     crop_px: Annotated[int, Field(ge=16, le=512)]
+    vendors: list[str] = Field(default=[])  # makers of scanners that are told apart; any other is one more; []: none
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, handler: Any) -> dict[str, Any]:
+        """Without `vendors` where there are none: the plan beside older weights keeps its bytes."""
+        return {name: value for name, value in handler(self).items() if name != "vendors" or value}
 
 
 class VideoEncoder(Strict):
@@ -30,6 +36,11 @@ class VideoEncoder(Strict):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     residual: Literal["input", "time"]  # what space attention's output is added to: published | with the time output
     study: Literal["concat", "set"]  # all images as one clip (published) | clip by clip, then pooled
+    cls: Literal["study", "frames"] = "study"  # what the read-out token attends to: published | TimeSformer's
+    drop_vendor: Share = 0.0  # chance that the maker of a study's scanner is hidden in training
+    name: Literal["divided_space_time", "frames", "r3d_18", "mvit_v2_s", "swin3d_t"] = "divided_space_time"
+    film: Annotated[list[Positive], Field(min_length=2, max_length=2)] | None = None  # frames, px of a torchvision body
+    weights: str | None = None  # to start from: a ViT by transformers name or folder, a torchvision body's file
 
 
 class TextEncoder(Strict):
@@ -95,6 +106,9 @@ class Augment(Strict):
     drop_sentence: Share  # chance that a sentence of the report is hidden in training
 
 
+WHOLE_FILMS = ("r3d_18", "mvit_v2_s", "swin3d_t")
+
+
 class Pretrain(Strict):
     """Stage pretrain."""
 
@@ -115,3 +129,18 @@ class Pretrain(Strict):
     precision: Literal["fp32", "bf16"]
     checkpoint_epochs: Positive
     launch: Launch
+
+    @model_validator(mode="after")
+    def _fits_the_tower(self) -> Any:
+        """What a baseline cannot do is refused, not passed over."""
+        name, video, optim = self.video.name, self.video, self.optim
+        if name != "divided_space_time" and (video.study == "set" or self.frames.vendors):
+            raise ValueError(f"video.name: {name} takes neither video.study: set nor frames.vendors")
+        if name in WHOLE_FILMS and optim.compile:
+            raise ValueError(f"optim.compile: the blocks of {name} are not compiled; set it to false")
+        if name == "r3d_18" and (optim.micro_batch or optim.recompute or self.launch.processes * self.launch.nodes > 1):
+            raise ValueError(
+                "video.name: r3d_18 has batch norm, which wants a whole batch at once: set optim.micro_batch to null, "
+                "optim.recompute to false and launch to one process"
+            )
+        return self

@@ -22,7 +22,7 @@ def model_card(settings: params.Pretrain, history: pd.DataFrame, n_train: int, *
     curve = (
         "not trained here" if last is None else f"training loss {last.loss:.3f}, validation {last.validation_loss:.3f}"
     )
-    video, text = settings.video, settings.text
+    text = settings.text
     tower = text.pretrained or f"{text.depth} layers of width {text.width}, WordPiece vocabulary of {text.vocabulary}"
     learned = (
         f"Nothing here (mode: frozen): these are the weights of init: {settings.init}."
@@ -32,8 +32,7 @@ def model_card(settings: params.Pretrain, history: pd.DataFrame, n_train: int, *
     )
     return f"""# CMRformer, {"phantom-trained" if synthetic else "trained on user data"}
 
-**What.** Image tower: divided space-time attention, {video.depth} blocks of width {video.width},
-{settings.frames.crop_px} px, patch {video.patch_px} ({video.stem} stem), `{video.temporal_init}`.
+**What.** Image tower: {_tower(settings)}
 Report tower: {tower}. Shared space of {settings.embed_dim}, projection norm `{settings.projection_norm}`.
 Method: Qiu et al. 2023 (arXiv 2304.07675), on the design of Frozen in Time (arXiv 2104.00650).
 
@@ -46,3 +45,14 @@ Method: Qiu et al. 2023 (arXiv 2304.07675), on the design of Frozen in Time (arX
 **Known limits.** One seed. Few pairs: it memorises in part. Absent views are masked, not imputed. Numbers in reports
 are read digit by digit and are only roughly understood. Evaluation with intervals: the notebooks 04, 05 and 08.
 """
+
+
+def _tower(settings: params.Pretrain) -> str:
+    """The image tower in a sentence."""
+    video, px = settings.video, settings.frames.crop_px
+    sizes = f"{video.depth} blocks of width {video.width},\n{px} px, patch {video.patch_px} ({video.stem} stem)"
+    if video.name == "divided_space_time":
+        return f"divided space-time attention, {sizes}, `{video.temporal_init}`."
+    if video.name == "frames":
+        return f"a baseline, image by image and then averaged, {sizes}."
+    return f"a baseline, {video.name} of torchvision, from crops of {px} px."

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from cmr_lib import params, project
-from cmr_lib.models import pretrained, text
+from cmr_lib.models import convert, pretrained, text
 from cmr_lib.models.cmrformer import CMRformer, CMRformerConfig, build
 
 RELEASED = Path("weights/demo/model")
@@ -32,8 +34,8 @@ def start(
 
     `init: scratch` learns the tokenizer from the training texts, leaving out the words of fewer than
     `text.min_patients` of their `patients` (None: each text is a patient of its own), and draws weights from the seed
-    (the text tower from `text.pretrained` where that is given); otherwise both come from a folder, whose sizes win over
-    the settings'.
+    (the towers from `text.pretrained` and `video.weights` where these are given); otherwise both come from a folder,
+    whose sizes win over the settings'.
 
     Raises:
         ValueError: mode and init do not fit, or the folder's model reads images of another size.
@@ -48,11 +50,18 @@ def start(
         return _from_folder(settings)
     if settings.text.pretrained is not None:
         tokenizer, body = text.load_pretrained(settings.text.pretrained, settings.text.max_tokens)
-        return build(CMRformerConfig.of(settings, text.plain_config(body.config)), settings.seed, body), tokenizer
+        return _new(settings, text.plain_config(body.config), body), tokenizer
     wanted = settings.text
     tokenizer = text.train_tokenizer(texts, wanted.vocabulary, wanted.max_tokens, patients, wanted.min_patients)
-    config = CMRformerConfig.of(settings, text.small_config(settings.text, len(tokenizer)))
-    return build(config, settings.seed), tokenizer
+    return _new(settings, text.small_config(settings.text, len(tokenizer))), tokenizer
+
+
+def _new(settings: params.Pretrain, text_config: dict[str, Any], body: nn.Module | None = None) -> CMRformer:
+    """A model with weights drawn from the seed and those that were asked for."""
+    model = build(CMRformerConfig.of(settings, text_config), settings.seed, body)
+    if settings.video.weights is not None:
+        convert.into_tower(model, settings.video.weights, local_files_only=text.offline())
+    return model
 
 
 def _from_folder(settings: params.Pretrain) -> tuple[CMRformer, Any]:

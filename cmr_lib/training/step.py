@@ -59,15 +59,16 @@ def prepare(
     frames = augment.augment(batch["frames"], settings, crop_px, generator, rows)
     mask = augment.hide_views(batch["view"], batch["sequence"], batch["mask"], settings.drop_view, generator)
     mask = augment.hide_cines(batch["sequence"], mask, settings.hide_cines, generator)
-    kept = {name: batch[name][rows] for name in ("view", "sequence", "position", "phase")}
+    told = [name for name in ("view", "sequence", "position", "phase", "vendor") if name in batch]
+    kept = {name: batch[name][rows] for name in told}
     return StudyImages(frames=frames, mask=mask[rows], **kept).to(device)
 
 
 def temporal_qk_grad_norm(model: CMRformer) -> float:
     """Norm of the gradient of all temporal query and key weights: 0 for ever under the published start."""
     squares = 0.0
-    for block in model.video.blocks:
-        grad = block.time.qkv.weight.grad
+    for layer in model.video.time_layers:
+        grad = layer.qkv.weight.grad
         if grad is not None:
             squares += float(grad[: 2 * grad.shape[1]].square().sum())
     return math.sqrt(squares)
