@@ -16,6 +16,7 @@ import torch
 
 from cmr_lib.clips.dataset import StudyDataset
 from cmr_lib.training import loop, step
+from cmr_lib.training.job import Job
 from cmr_lib.training.start import start
 from tests.toy import toy_settings, toy_store
 
@@ -58,8 +59,8 @@ def child(world, folder, said, at=0, number=signal.SIGKILL):
             warnings.simplefilter("always")
             code = 1
             try:
-                history = loop.fit(*world, folder, progress=False)
-                told = {"digest": digest(world[0], history), "moments": moments.count}
+                history = loop.fit(world, folder, progress=False)
+                told = {"digest": digest(world.model, history), "moments": moments.count}
                 code = 0
             except SystemExit as end:
                 told, code = {}, end.code
@@ -76,7 +77,7 @@ def main():
     keys = list(texts)
     parts = [StudyDataset(store, some, SETTINGS.frames) for some in (keys[:6], keys[6:])]
     model, tokenizer = start(SETTINGS, list(texts.values()))
-    world = (model, tokenizer, parts[0], texts, parts[1], SETTINGS)
+    world = Job(model, tokenizer, parts[0], texts, parts[1], SETTINGS)
     with tempfile.TemporaryDirectory() as place:
         said, folder = Path(place) / "said.json", Path(place)
         status, wanted = child(world, folder / "whole", said)

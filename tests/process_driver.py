@@ -15,6 +15,7 @@ import torch.distributed as dist
 from cmr_lib import losses
 from cmr_lib.clips.dataset import StudyDataset
 from cmr_lib.training import distributed, loop, stop
+from cmr_lib.training.job import Job
 from cmr_lib.training.start import start
 from tests.toy import calm_adamw, toy_settings, toy_store
 
@@ -82,7 +83,7 @@ def trained(settings, folder=None, end_after=None):
             return result
 
         loop.step.train_step = counted
-    history = loop.fit(model, tokenizer, parts[0], texts, parts[1], settings, folder, progress=False)
+    history = loop.fit(Job(model, tokenizer, parts[0], texts, parts[1], settings), folder, progress=False)
     return {
         "loss": history["loss"].tolist(),
         "grad_norm": history["grad_norm"].tolist(),

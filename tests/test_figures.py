@@ -74,6 +74,8 @@ HISTORY = pd.DataFrame(
         "validation_loss": [3.0, np.nan, 2.0],
         "logit_scale": [14.0, 15.0, 16.0],
         "temporal_qk_grad_norm": [0.1, 0.2, 0.1],
+        "alignment": [1.8, np.nan, 1.0],
+        "uniformity": [-0.7, np.nan, -2.2],
     }
 )
 CLIP_ROWS = pd.DataFrame({"study_key": ["a", "a", "b"], "split": ["train", "train", "test"], "view": ["sax"] * 3})

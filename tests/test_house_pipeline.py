@@ -86,7 +86,9 @@ def test_every_experiment_is_a_stage_that_depends_on_what_it_runs(monkeypatch):
         assert stage["cmd"] == f"cd .. && python -m tools.experiments {name}"
         assert list(stage["deps"]) == stage_deps.wanted_of_experiment(name, stage), "`python -m tools.stage_deps --fix`"
         assert stage["desc"]
-        assert outputs(stage) == {f"{name}/{file}": {"cache": False} for file in ("results.csv", "metrics.json")}
+        page = ["table.md"] if hasattr(experiments.EXPERIMENTS[name], "page") else []
+        files = ["results.csv", *page, "metrics.json"]
+        assert outputs(stage) == {f"{name}/{file}": {"cache": False} for file in files}
 
 
 def test_experiments_read_results_of_the_demo_that_stages_make():

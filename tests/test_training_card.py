@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from cmr_lib import params
+from cmr_lib.clips.dataset import StudyDataset, collate
+from cmr_lib.training.architecture import architecture
 from cmr_lib.training.card import model_card
+from cmr_lib.training.start import start
+from tests.toy import toy_settings, toy_store
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,3 +39,32 @@ def test_card_of_frozen_weights_claims_no_training():
     assert "Nothing here (mode: frozen): these are the weights of init: released." in card
     assert "phantom-trained" in card
     assert "epochs" not in card
+
+
+# --- what the model is made of ----------------------------------------------------------------------------------
+def table_of(**video):
+    settings = toy_settings(video=video, optim={"loss": "sigmoid"})
+    store, texts = toy_store(3)
+    batch = collate(list(StudyDataset(store, list(texts), settings.frames)))
+    model, tokenizer = start(settings, list(texts.values()))
+    total = sum(weight.numel() for weight in model.parameters())
+    return architecture(model, tokenizer, batch, texts).set_index("part"), total
+
+
+@pytest.mark.parametrize("study", ["concat", "set"])
+def test_the_table_of_the_architecture_counts_every_parameter_once(study):
+    table, total = table_of(study=study)
+    assert table.parameters["whole"] == total == table.parameters.iloc[:-1].sum()
+    width = 16
+    attention = 2 * width + 3 * width * (width + 1) + width * (width + 1)  # norm; q, k, v; output
+    assert table.parameters["time attention (2 blocks)"] == 2 * attention
+
+
+def test_the_table_of_the_architecture_shows_what_each_part_gives():
+    shape = table_of()[0]["shape"]
+    frames, grid, width = 6, 2, 16  # two slices in two phases, a long axis, an enhancement; 16 px in patches of 8
+    assert shape["images"] == str((3, frames, 1, 16, 16))
+    assert shape["stem"] == str((3 * frames, width, grid, grid))
+    assert shape["embeddings"] == str((3, 1 + frames * grid**2, width))
+    assert shape["image projection"] == shape["report projection"] == str((3, 8))
+    assert table_of(study="set")[0]["shape"]["read-out"] == str((3, width))

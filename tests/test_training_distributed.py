@@ -11,6 +11,7 @@ from cmr_lib import losses, params
 from cmr_lib.clips.dataset import StudyDataset
 from cmr_lib.clips.store import ClipStore
 from cmr_lib.training import distributed, launch, loop
+from cmr_lib.training.job import Job
 from cmr_lib.training.start import start
 from tests.drivers import of, told_by
 from tests.toy import toy_settings, toy_store
@@ -92,9 +93,9 @@ def test_torchrun_from_a_notebook_gives_the_history_and_weights_of_the_inline_ru
     how = {"how": "torchrun", "processes": 2}
     inline, several = toy_settings(**still), toy_settings(**still, launch=how)
     model, *rest = stored(tmp_path / "store", inline, monkeypatch)
-    wanted = launch.launch(model, *rest, inline, tmp_path / "a", progress=False)
+    wanted = launch.launch(Job(model, *rest, inline), tmp_path / "a", progress=False)
     other, *rest = stored(tmp_path / "store", several, monkeypatch)
-    found = launch.launch(other, *rest, several, tmp_path / "b", progress=False)
+    found = launch.launch(Job(other, *rest, several), tmp_path / "b", progress=False)
     assert list(found.columns) == list(loop.COLUMNS)
     assert len(found) == 1
     for name in ("loss", "grad_norm"):
@@ -114,7 +115,7 @@ def test_slurm_gets_a_script_with_every_option_and_its_failure_is_said(tmp_path,
     (bin_ / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
     with pytest.raises(launch.LaunchError, match=r"code 7.*run it again to go on"):
-        launch.launch(*stored(tmp_path / "store", settings, monkeypatch), settings, tmp_path / "c")
+        launch.launch(Job(*stored(tmp_path / "store", settings, monkeypatch), settings), tmp_path / "c")
     text = seen.read_text()
     assert text.splitlines()[:3] == ["--wait", "--partition=gpu", "--gpus-per-node=4"]
     for words in ("--nodes=2", "--signal=TERM@120", "srun ", "--nproc-per-node 4", "--nnodes 2", "--rdzv-endpoint"):
@@ -125,7 +126,7 @@ def test_slurm_without_its_commands_and_impossible_launches_are_refused(tmp_path
     settings = toy_settings(launch={"how": "slurm"})
     monkeypatch.setattr(launch.shutil, "which", lambda _: None)
     with pytest.raises(FileNotFoundError, match="no `sbatch` here"):
-        launch.launch(*stored(tmp_path / "store", settings, monkeypatch), settings, tmp_path / "c")
+        launch.launch(Job(*stored(tmp_path / "store", settings, monkeypatch), settings), tmp_path / "c")
     with pytest.raises(params.ParameterError, match="inline is one process"):
         toy_settings(launch={"processes": 2})
     with pytest.raises(params.ParameterError, match="several nodes want slurm"):

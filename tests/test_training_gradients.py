@@ -13,6 +13,7 @@ from cmr_lib import losses, streaming
 from cmr_lib.clips.dataset import StudyDataset, collate
 from cmr_lib.models import text
 from cmr_lib.training import gradients, loop, machine, schedule, step, validate
+from cmr_lib.training.job import Job
 from cmr_lib.training.pairs import Pairs, same_reports
 from cmr_lib.training.start import start
 from tests.toy import calm_adamw, model_inputs, toy_settings, toy_store
@@ -149,7 +150,7 @@ def test_images_are_augmented_in_full_precision_whatever_trains(monkeypatch):
         return whole(*arguments)
 
     monkeypatch.setattr(step, "prepare", noted)
-    loop.fit(model, tokenizer, train, texts, validation, settings, progress=False)
+    loop.fit(Job(model, tokenizer, train, texts, validation, settings), progress=False)
     assert seen == [False]
 
 
@@ -232,7 +233,7 @@ def test_a_frozen_tower_keeps_its_weights_and_is_embedded_once(tower, monkeypatc
     moves = {name: w.clone() for name, w in other.state_dict().items()}
     seen = []
     part.register_forward_hook(lambda module, _, __: seen.append(module.training))
-    history = loop.fit(model, tokenizer, train, texts, validation, settings, progress=False)
+    history = loop.fit(Job(model, tokenizer, train, texts, validation, settings), progress=False)
     assert all(torch.equal(w, before[name]) for name, w in part.state_dict().items())
     assert any(not torch.equal(w, moves[name]) for name, w in other.state_dict().items())
     assert not any(seen)  # never in training mode: nothing is dropped
@@ -252,34 +253,34 @@ def test_training_ends_when_validation_has_not_improved_and_keeps_the_best(tmp_p
 
     monkeypatch.setattr(loop, "validate", scripted)
     model, *rest = world(optim={"epochs": 6, "patience": 3})
-    history = loop.fit(model, *rest, tmp_path, progress=False)
+    history = loop.fit(Job(model, *rest), tmp_path, progress=False)
     assert len(history) == 5  # the second epoch is best; an equal one later is not better
     assert all(torch.equal(w, weights[1][name]) for name, w in model.state_dict().items())
     again, *rest = world(optim={"epochs": 6, "patience": 3})
-    assert len(loop.fit(again, *rest, tmp_path, progress=False)) == 5  # resumed: ended already
+    assert len(loop.fit(Job(again, *rest), tmp_path, progress=False)) == 5  # resumed: ended already
     assert all(torch.equal(w, weights[1][name]) for name, w in again.state_dict().items())
 
 
 def test_patience_without_a_validation_split_is_refused():
     model, tokenizer, train, texts, _, settings = world(optim={"patience": 2})
     with pytest.raises(ValueError, match=r"optim\.patience wants validation studies"):
-        loop.fit(model, tokenizer, train, texts, None, settings, progress=False)
+        loop.fit(Job(model, tokenizer, train, texts, None, settings), progress=False)
 
 
 def test_validation_sees_the_same_frames_and_whole_reports_every_time():
     model, tokenizer, train, texts, validation, settings = world(augment={"drop_sentence": 0.9})
-    run = loop._start(model, tokenizer, train, texts, validation, settings)
+    run = loop._start(Job(model, tokenizer, train, texts, validation, settings))
     first, second = validate.validate(run), validate.validate(run)
     assert first == second
 
 
 def test_accumulation_takes_whole_steps_of_an_epoch_and_says_when_there_are_too_few():
     model, *rest, settings = world(optim={"accumulate": 2, "epochs": 1})
-    history = loop.fit(model, *rest, settings, progress=False)
+    history = loop.fit(Job(model, *rest, settings), progress=False)
     assert history["learning_rate"].iloc[0] == schedule.learning_rate(0, 1, 3e-3, 0.1)  # 9 studies: one step of 8
     model, *rest, settings = world(optim={"accumulate": 3})
     with pytest.raises(ValueError, match=r"batch_studies is 4 × optim.accumulate 3, but only 9"):
-        loop.fit(model, *rest, settings, progress=False)
+        loop.fit(Job(model, *rest, settings), progress=False)
 
 
 def test_micro_batches_in_the_loop_end_where_whole_batches_end(monkeypatch):
@@ -287,7 +288,7 @@ def test_micro_batches_in_the_loop_end_where_whole_batches_end(monkeypatch):
     histories = []
     for micro in (None, 3):
         model, *rest, settings = world(projection_norm="none", optim={"micro_batch": micro, "epochs": 2})
-        histories.append(loop.fit(model, *rest, settings, progress=False))
+        histories.append(loop.fit(Job(model, *rest, settings), progress=False))
     for name in ("loss", "validation_loss"):
         assert histories[0][name].tolist() == pytest.approx(histories[1][name].tolist(), rel=1e-4)
 
@@ -302,5 +303,5 @@ def test_too_little_memory_is_said_with_what_helps_and_changes_nothing(error, mo
 
     monkeypatch.setattr(text.TextEncoder, "forward", full)
     with pytest.raises(MemoryError, match=r"step of 4 studies.*micro_batch.*recompute.*accumulate"):
-        loop.fit(model, *rest, settings, progress=False)
+        loop.fit(Job(model, *rest, settings), progress=False)
     assert all(torch.equal(w, before[name]) for name, w in model.state_dict().items())

@@ -11,6 +11,7 @@ from cmr_lib import losses
 from cmr_lib.clips.dataset import StudyDataset, collate, digest
 from cmr_lib.models import pretrained, text
 from cmr_lib.training import checkpoint, loop, schedule, step, validate
+from cmr_lib.training.job import Job
 from cmr_lib.training.pairs import Pairs
 from cmr_lib.training.start import start
 from cmr_lib.training.validate import alignment, uniformity
@@ -30,7 +31,7 @@ def world(settings=None, studies=12):
 
 def fit(settings=None, folder=None):
     model, *rest = world(settings)
-    history = loop.fit(model, *rest, folder, progress=False)
+    history = loop.fit(Job(model, *rest), folder, progress=False)
     return model, history
 
 
@@ -190,7 +191,7 @@ def test_a_finished_run_returns_at_once_and_other_parameters_start_anew(tmp_path
 def test_a_checkpoint_of_other_images_or_other_code_is_not_resumed(tmp_path, monkeypatch):
     def trained():
         model, tokenizer, train, texts, validation, settings = world()
-        loop.fit(model, tokenizer, train, texts, validation, settings, tmp_path, progress=False)
+        loop.fit(Job(model, tokenizer, train, texts, validation, settings), tmp_path, progress=False)
         return {path.name.split("-")[0] for path in tmp_path.glob("*.safetensors")}
 
     first = trained()
@@ -223,7 +224,7 @@ def test_recall_counts_a_tie_by_its_expected_place_and_nan_is_no_success():
 def test_max_steps_ends_training_within_an_epoch():
     settings = toy_settings(optim={"max_steps": 3})
     model, *rest = world(settings)
-    history = loop.fit(model, *rest, None, progress=False)
+    history = loop.fit(Job(model, *rest), None, progress=False)
     assert len(history) == 2  # two steps an epoch of nine studies in fours
     assert history["learning_rate"].iloc[-1] < history["learning_rate"].iloc[0]
 
@@ -260,14 +261,15 @@ def test_impossible_requests_are_refused_in_a_sentence():
     model, tokenizer, train, texts, validation, settings = world()
     short = {key: value for key, value in texts.items() if key != train.study_keys[4]}
     with pytest.raises(ValueError, match=r"1 of 12 studies have no report"):
-        loop.fit(model, tokenizer, train, short, validation, settings, None, progress=False)
+        loop.fit(Job(model, tokenizer, train, short, validation, settings), None, progress=False)
+    many = toy_settings(optim={"batch_studies": 64})
     with pytest.raises(ValueError, match=r"batch_studies is 64, but only 9"):
-        loop.fit(model, tokenizer, train, texts, None, toy_settings(optim={"batch_studies": 64}), None, progress=False)
+        loop.fit(Job(model, tokenizer, train, texts, None, many), None, progress=False)
 
 
 def test_without_validation_its_columns_are_nan():
     model, tokenizer, train, texts, _, settings = world(toy_settings(optim={"epochs": 1}))
-    history = loop.fit(model, tokenizer, train, texts, None, settings, None, progress=False)
+    history = loop.fit(Job(model, tokenizer, train, texts, None, settings), None, progress=False)
     assert history["validation_loss"].isna().all()
     assert history["loss"].notna().all()
 
@@ -288,7 +290,7 @@ def test_frozen_and_finetune_start_from_a_folder(tmp_path):
     frozen = toy_settings(mode="frozen", init=str(tmp_path))
     model, *rest = world(frozen)
     assert same(model, first)
-    assert loop.fit(model, *rest, None, progress=False).empty
+    assert loop.fit(Job(model, *rest), None, progress=False).empty
     assert same(model, first)
     tuned, history = fit(toy_settings(mode="finetune", init=str(tmp_path), optim={"epochs": 1}))
     assert len(history) == 1

@@ -8,6 +8,7 @@ import pytest
 from cmr_lib import params
 from cmr_lib.clips.dataset import StudyDataset
 from cmr_lib.training import loop
+from cmr_lib.training.job import Job
 from cmr_lib.training.start import start
 from tests.toy import ToyStore, toy_settings, toy_store
 
@@ -35,7 +36,7 @@ def test_vit_b_16_at_224_px_trains_twenty_steps_of_two_studies_on_a_cpu():
     train = StudyDataset(enlarged(store, 12), list(texts), settings.frames)
     model, tokenizer = start(settings, list(texts.values()))
     assert sum(weight.numel() for weight in model.video.parameters()) > 110e6
-    history = loop.fit(model, tokenizer, train, texts, None, settings, progress=False)
+    history = loop.fit(Job(model, tokenizer, train, texts, None, settings), progress=False)
     assert len(history) == 10  # two steps an epoch
     assert np.isfinite(history.loss).all()
     assert history.skipped_steps.sum() == 0
@@ -48,7 +49,7 @@ def test_bf16_on_a_gpu_trains_and_ends_on_it():
     store, texts = toy_store()
     train = StudyDataset(store, list(texts), settings.frames)
     model, tokenizer = start(settings, list(texts.values()))
-    history = loop.fit(model, tokenizer, train, texts, None, settings, progress=False)
+    history = loop.fit(Job(model, tokenizer, train, texts, None, settings), progress=False)
     assert model.log_scale.device.type == "cuda"
     assert np.isfinite(history.loss).all()
     assert history.loss.iloc[-1] < history.loss.iloc[0]

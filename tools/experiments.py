@@ -2,7 +2,8 @@
 
 Writes experiments/<name>/results.csv (tidy: harness.COLUMNS) and metrics.json, both committed. Experiments are a DVC
 project of their own (experiments/dvc.yaml, experiments/dvc.lock), so that the demo's `dvc repro` and `dvc status` know
-nothing of them.
+nothing of them. Those that train keep every finished training in experiments/.resume/ (ignored by git and DVC) and
+go on from there after an interruption.
 """
 
 import argparse
@@ -15,21 +16,33 @@ import pandas as pd
 from cmr_lib import params, project
 from cmr_lib.evaluation import baselines, ceiling, controls
 from cmr_lib.evaluation.material import Material, Settings
+from cmr_lib.trials import ablations, seeds
+from cmr_lib.trials.settings import Trials
 
 FOLDER = Path("experiments")
-EXPERIMENTS = {module.NAME: module for module in (baselines, controls, ceiling)}
-ESTIMATE = ["value", "low", "high", "n", "n_patients", "chance"]
+READING = {module.NAME: module for module in (baselines, controls, ceiling)}  # what the demo's training left
+TRAINING = {module.NAME: module for module in (seeds, ablations)}
+EXPERIMENTS = READING | TRAINING
+ESTIMATE = ["value", "low", "high", "n", "n_patients", "chance", "lowest_seed", "highest_seed"]
 
 
 def settings(folder: Path = FOLDER) -> Settings:
-    """experiments/params.yaml, checked."""
-    return Settings(**params.read_yaml(folder / "params.yaml"))
+    """experiments/params.yaml without what is of trainings, checked."""
+    values = params.read_yaml(folder / "params.yaml")
+    return Settings(**{name: value for name, value in values.items() if name not in Trials.model_fields})
+
+
+def trials(folder: Path = FOLDER) -> Trials:
+    """What experiments/params.yaml says of trainings, checked."""
+    values = params.read_yaml(folder / "params.yaml")
+    return Trials(**{name: value for name, value in values.items() if name in Trials.model_fields})
 
 
 def metrics(results: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """The table as {target.stratum.model.metric: estimate}."""
     names = results[["target", "stratum", "model", "metric"]].agg(".".join, axis=1)
-    rows = json.loads(results[ESTIMATE].round(6).to_json(orient="records"))
+    known = [name for name in ESTIMATE if name in results.columns]
+    rows = json.loads(results[known].round(6).to_json(orient="records"))
     return {
         name: {key: value for key, value in row.items() if value is not None}
         for name, row in zip(names, rows, strict=True)
@@ -38,9 +51,14 @@ def metrics(results: pd.DataFrame) -> dict[str, dict[str, Any]]:
 
 def run(name: str, root: Path | str = "outputs/demo", folder: Path = FOLDER) -> pd.DataFrame:
     """Run one experiment and write its results; returns the table. Raises KeyError for an unknown name."""
-    results = EXPERIMENTS[name].run(Material.read(root), settings(folder))
+    if name in TRAINING:
+        results = TRAINING[name].run(Path(root), settings(folder), trials(folder), folder / ".resume" / name)
+    else:
+        results = EXPERIMENTS[name].run(Material.read(root), settings(folder))
     project.write_table(folder / name / "results.csv", results.round(6))
     project.write_json(folder / name / "metrics.json", metrics(results))
+    if hasattr(EXPERIMENTS[name], "page"):
+        project.write_text(folder / name / "table.md", EXPERIMENTS[name].page(results, trials(folder)))
     return results
 
 

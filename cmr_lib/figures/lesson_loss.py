@@ -31,7 +31,7 @@ def matrices(
     shown = list(named.values())
     top = max(float(np.abs(matrix).max()) for matrix in shown) or 1.0
     side = min(2.4, style.PAGE / len(shown))
-    fig, axes = style.canvas(1, len(shown), width=side * len(shown), height=side + 0.35, note=note)
+    fig, axes = style.canvas(1, len(shown), width=side * len(shown), height=side + 0.6, note=note)
     for place, (name, matrix) in zip(axes[0], named.items(), strict=True):
         low, cmap = (-top, "RdBu_r") if signed else (min(0.0, float(matrix.min())), "Blues")
         place.imshow(matrix, cmap=cmap, vmin=low, vmax=top if signed else float(matrix.max()))

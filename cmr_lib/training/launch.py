@@ -10,9 +10,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import torch
@@ -22,8 +21,8 @@ from cmr_lib import params, project
 from cmr_lib.clips.dataset import StudyDataset
 from cmr_lib.clips.store import ClipStore
 from cmr_lib.models import pretrained
-from cmr_lib.models.cmrformer import CMRformer
 from cmr_lib.training import distributed, loop
+from cmr_lib.training.job import Job
 from cmr_lib.training.machine import choose_device
 from cmr_lib.training.stop import Stop, end, stopping
 
@@ -34,56 +33,47 @@ class LaunchError(RuntimeError):
     """The processes of a training did not end well; the message says where their last words are."""
 
 
-def launch(
-    model: CMRformer,
-    tokenizer: Any,
-    train: StudyDataset,
-    texts: Mapping[str, str],
-    validation: StudyDataset | None,
-    settings: params.Pretrain,
-    checkpoint_dir: Path | str,
-    progress: bool = True,
-) -> pd.DataFrame:
+def launch(job: Job, checkpoint_dir: Path | str, progress: bool = True) -> pd.DataFrame:
     """`loop.fit`, where `settings.launch` says: weights are changed in place and the history is returned.
 
     Raises:
         LaunchError: torchrun or sbatch failed; checkpoints are kept, so the same call goes on from the last.
         FileNotFoundError: slurm without its commands.
     """
+    model, settings = job.model, job.settings
     if settings.launch.how == "inline" or settings.mode == "frozen":
-        return loop.fit(model, tokenizer, train, texts, validation, settings, checkpoint_dir, progress)
-    job = Path(checkpoint_dir) / "job"
-    write_job(job, model, tokenizer, train, texts, validation, settings, checkpoint_dir)
-    _wait(command(settings.launch, job), job)
-    model.load_state_dict(load_file(job / ENDED[0]))
-    history = pd.DataFrame(json.loads((job / ENDED[1]).read_text(encoding="utf-8")), columns=list(loop.COLUMNS))
-    shutil.rmtree(job)
+        return loop.fit(job, checkpoint_dir, progress)
+    folder = Path(checkpoint_dir) / "job"
+    write_job(folder, job, checkpoint_dir)
+    _wait(command(settings.launch, folder), folder)
+    model.load_state_dict(load_file(folder / ENDED[0]))
+    history = pd.DataFrame(json.loads((folder / ENDED[1]).read_text(encoding="utf-8")), columns=list(loop.COLUMNS))
+    shutil.rmtree(folder)
     model.to(choose_device(settings.device)).eval()
     return history
 
 
-def write_job(
-    job: Path,
-    model: CMRformer,
-    tokenizer: Any,
-    train: StudyDataset,
-    texts: Mapping[str, str],
-    validation: StudyDataset | None,
-    settings: params.Pretrain,
-    checkpoint_dir: Path | str,
-) -> None:
-    """Everything that another process needs to call `loop.fit` with the same arguments."""
-    shutil.rmtree(job, ignore_errors=True)
-    pretrained.save_pretrained(model, tokenizer, job / "model")
-    keys = {"train": train.study_keys, "validation": validation.study_keys if validation else []}
+def write_job(folder: Path, job: Job, checkpoint_dir: Path | str) -> None:
+    """Everything that another process needs to call `loop.fit` with the same job."""
+    shutil.rmtree(folder, ignore_errors=True)
+    pretrained.save_pretrained(job.model, job.tokenizer, folder / "model")
     facts = {
-        "settings": settings.model_dump(mode="json"),
-        "store": str(Path(train.store.folder).resolve()),
+        "settings": job.settings.model_dump(mode="json"),
+        "store": str(Path(job.train.store.folder).resolve()),
         "checkpoints": str(Path(checkpoint_dir).resolve()),
-        "keys": keys,
-        "texts": {key: texts[key] for part in keys.values() for key in part if key in texts},
+        "keys": job.study_keys,
+        "texts": {key: job.texts[key] for part in job.study_keys.values() for key in part if key in job.texts},
     }
-    project.write_text(job / "job.json", json.dumps(facts))  # not write_json: no parameter may be rounded
+    project.write_text(folder / "job.json", json.dumps(facts))  # not write_json: no parameter may be rounded
+
+
+def read_job(folder: Path) -> tuple[Job, str]:
+    """What `write_job` wrote: the job, and where its checkpoints lie."""
+    facts = json.loads((folder / "job.json").read_text(encoding="utf-8"))
+    settings, clips = params.check("pretrain", facts["settings"]), ClipStore(Path(facts["store"]))
+    train, validation = (StudyDataset(clips, facts["keys"][part], settings.frames) for part in ("train", "validation"))
+    job = Job(*pretrained.from_pretrained(folder / "model"), train, facts["texts"], validation, settings)
+    return job, facts["checkpoints"]
 
 
 def command(how: params.Launch, job: Path) -> list[str]:
@@ -137,19 +127,15 @@ def _wait(words: Sequence[str], job: Path) -> None:
         )
 
 
-def work(job: Path) -> None:
+def work(folder: Path) -> None:
     """One of the processes: join the group, train, and let the first leave weights and history in the job folder."""
-    facts = json.loads((job / "job.json").read_text(encoding="utf-8"))
-    settings = params.check("pretrain", facts["settings"])
-    distributed.start(choose_device(settings.device))
-    model, tokenizer = pretrained.from_pretrained(job / "model")
-    clips = ClipStore(Path(facts["store"]))
-    train, validation = (StudyDataset(clips, facts["keys"][part], settings.frames) for part in ("train", "validation"))
-    history = loop.fit(model, tokenizer, train, facts["texts"], validation, settings, facts["checkpoints"])
+    job, checkpoint_dir = read_job(folder)
+    distributed.start(choose_device(job.settings.device))
+    history = loop.fit(job, checkpoint_dir)
     if distributed.rank() == 0:
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-        project.write_bytes(job / ENDED[0], save(state))
-        project.write_text(job / ENDED[1], json.dumps(history.to_dict("records")))
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in job.model.state_dict().items()}
+        project.write_bytes(folder / ENDED[0], save(state))
+        project.write_text(folder / ENDED[1], json.dumps(history.to_dict("records")))
     torch.distributed.destroy_process_group()
 
 

@@ -7,19 +7,18 @@ a batch are the same wherever and whenever they are made.
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
-from cmr_lib import params, project
+from cmr_lib import project
 from cmr_lib.clips import dataset
-from cmr_lib.clips.dataset import StudyDataset, collate
-from cmr_lib.models.cmrformer import CMRformer
+from cmr_lib.clips.dataset import collate
 from cmr_lib.training import checkpoint, distributed, schedule, sentences, step
 from cmr_lib.training.frozen import frozen_towers
+from cmr_lib.training.job import Job
 from cmr_lib.training.machine import autocast, choose_device, memory_advice, memory_savers, reproducible
 from cmr_lib.training.pairs import Pairs, same_reports
 from cmr_lib.training.state import Run, restore, snapshot
@@ -42,16 +41,7 @@ COLUMNS = (
 )
 
 
-def fit(
-    model: CMRformer,
-    tokenizer: Any,
-    train: StudyDataset,
-    texts: Mapping[str, str],
-    validation: StudyDataset | None,
-    settings: params.Pretrain,
-    checkpoint_dir: Path | str | None = None,
-    progress: bool = True,
-) -> pd.DataFrame:
+def fit(job: Job, checkpoint_dir: Path | str | None = None, progress: bool = True) -> pd.DataFrame:
     """Train in place and return the history, one row an epoch (COLUMNS; no times, so that it can be compared).
 
     With `checkpoint_dir`, a run that was stopped goes on after its last checkpoint (a whole epoch, or the step at which
@@ -65,12 +55,13 @@ def fit(
         FloatingPointError: three steps in a row without a finite loss and gradient.
         MemoryError: a batch does not fit; the weights are those before the step.
     """
-    if settings.mode == "frozen":
-        model.to(choose_device(settings.device)).eval()
+    model = job.model
+    if job.settings.mode == "frozen":
+        model.to(choose_device(job.settings.device)).eval()
         return pd.DataFrame(columns=list(COLUMNS))
-    run = _start(model, tokenizer, train, texts, validation, settings)
-    key = _key(run, texts)
-    with reproducible(run.device), stopping(run.stop), memory_savers(model, settings.optim):
+    run = _start(job)
+    key = _key(run, job.texts)
+    with reproducible(run.device), stopping(run.stop), memory_savers(model, job.settings.optim):
         if checkpoint_dir is not None and (found := checkpoint.latest(checkpoint_dir, key)):
             restore(run, found)
         with frozen_towers(run):
@@ -112,39 +103,38 @@ def _close(run: Run, row: dict[str, float | int]) -> None:
         run.best = {name: tensor.detach().cpu().clone() for name, tensor in run.model.state_dict().items()}
 
 
-def _start(
-    model: CMRformer,
-    tokenizer: Any,
-    train: StudyDataset,
-    texts: Mapping[str, str],
-    validation: StudyDataset | None,
-    settings: params.Pretrain,
-) -> Run:
-    keys = project.unique([*train.study_keys, *(validation.study_keys if validation else [])])
-    if without := [key for key in keys if key not in texts]:
-        raise ValueError(f"{len(without)} of {len(keys)} studies have no report (first: {without[0]}): leave them out.")
-    optim = settings.optim
-    if len(train) < optim.batch_studies * optim.accumulate:
-        times = f" × optim.accumulate {optim.accumulate}" if optim.accumulate > 1 else ""
-        raise ValueError(
-            f"optim.batch_studies is {optim.batch_studies}{times}, but only {len(train)} studies train: lower it, or "
-            "embed with the shipped weights and train nothing (mode: frozen, init: released)."
-        )
-    if optim.patience is not None and not validation:
-        raise ValueError("optim.patience wants validation studies with a report, and there are none: set it to null.")
+def _start(job: Job) -> Run:
+    keys, settings = _checked_keys(job), job.settings
     device = choose_device(settings.device)
-    model.to(device)
-    rows = sentences.encode(tokenizer, [texts[key] for key in keys], model.config.max_tokens)
+    job.model.to(device)
+    rows = sentences.encode(job.tokenizer, [job.texts[key] for key in keys], job.model.config.max_tokens)
     return Run(
-        model=model,
-        optimiser=step.make_optimiser(model, settings.optim),
+        model=job.model,
+        optimiser=step.make_optimiser(job.model, settings.optim),
         settings=settings,
         device=device,
-        train=train,
-        validation=validation,
+        train=job.train,
+        validation=job.validation,
         tokens=dict(zip(keys, rows, strict=True)),
-        pad_id=tokenizer.pad_token_id,
+        pad_id=job.tokenizer.pad_token_id,
     )
+
+
+def _checked_keys(job: Job) -> list[str]:
+    """Every study of the job once; raises ValueError when the job cannot be done as asked."""
+    keys = project.unique([key for part in job.study_keys.values() for key in part])
+    if without := [key for key in keys if key not in job.texts]:
+        raise ValueError(f"{len(without)} of {len(keys)} studies have no report (first: {without[0]}): leave them out.")
+    optim = job.settings.optim
+    if len(job.train) < optim.batch_studies * optim.accumulate:
+        times = f" × optim.accumulate {optim.accumulate}" if optim.accumulate > 1 else ""
+        raise ValueError(
+            f"optim.batch_studies is {optim.batch_studies}{times}, but only {len(job.train)} studies train: lower it, "
+            "or embed with the shipped weights and train nothing (mode: frozen, init: released)."
+        )
+    if optim.patience is not None and not job.validation:
+        raise ValueError("optim.patience wants validation studies with a report, and there are none: set it to null.")
+    return keys
 
 
 def _key(run: Run, texts: Mapping[str, str]) -> str:
