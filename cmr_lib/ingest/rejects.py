@@ -45,6 +45,7 @@ CODES: dict[str, str] = {
     "W_CHARSET": "text in another character set than the declared one; the text is not used",
     "W_TRAILING": "rubbish behind the pixels; it is never read",
     "W_FRAME_COUNT": "NumberOfFrames is 0: read as one image",
+    "W_NO_SERIES_UID": "no SeriesInstanceUID: the image is told by its place, time and series number",
     "W_FRAMES_UNUSED": "a multi-frame file of which some frames are used and some are not",
     # series, studies, reports
     "W_SERIES_INCOMPLETE": "a slice or a phase is missing from a series that is used; the tag says which, from 1",
