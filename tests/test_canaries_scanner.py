@@ -121,6 +121,22 @@ def a_tokenizer():
     return Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]")).to_str(pretty=True).encode()
 
 
+def a_workbook(text=SENTENCE, changed=(b"", b"")):
+    """An Excel file; the sheet's XML changed where `changed` says so."""
+    made, sheet = io.BytesIO(), "xl/worksheets/sheet1.xml"
+    with zipfile.ZipFile(io.BytesIO(written(lambda buffer: pd.DataFrame({"a": [text]}).to_excel(buffer)))) as old:
+        assert changed[0] in old.read(sheet)
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as new:
+            for name in old.namelist():
+                new.writestr(name, old.read(name).replace(*changed) if name == sheet else old.read(name))
+    return made.getvalue()
+
+
+def a_bold_syllable():
+    name = NAME.encode()
+    return a_workbook(changed=(name, name[:4] + b"</t></r><r><rPr><b/></rPr><t>" + name[4:]))
+
+
 def in_base64(data):
     return base64.b64encode(data).decode()
 
@@ -171,6 +187,10 @@ CARRIERS = {
     "SQLite, a value in two pages": a_database,
     "DICOM": a_dicom,
     "CSV": lambda: pd.DataFrame({"a": [SENTENCE]}).to_csv().encode(),
+    "Excel": a_workbook,
+    "Excel, a syllable in bold": a_bold_syllable,
+    "Excel, entities": lambda: a_workbook(changed=(NAME.encode(), NAME.encode("ascii", "xmlcharrefreplace"))),
+    "Excel, name of a sheet": lambda: written(lambda buffer: pd.DataFrame().to_excel(buffer, sheet_name=NAME)),
     "UTF-16": lambda: SENTENCE.encode("utf-16"),
     "UTF-16, big-endian": lambda: SENTENCE.encode("utf-16-be"),
     "UTF-32": lambda: SENTENCE.encode("utf-32"),

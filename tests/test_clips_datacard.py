@@ -73,6 +73,29 @@ def test_found_is_accepted_plus_rejected_plus_ignored_on_the_card_and_rejects_ha
     assert counted(cohort, "rejects")["E_ARCHIVE"] == 1
 
 
+REPORTS = {
+    "A1": "FINDINGS: LVEF 60 %. No late enhancement.\nIMPRESSION: Normal study.",
+    "A2": "findings: LVEF 60 %; no late enhancement.\nimpression: normal study",  # the same words
+    "A3": "FINDINGS: Good function, LVEF 61 %.\nIMPRESSION: No disease found.",  # the same findings
+    "A4": "FINDINGS: LVEF 25 %. Large effusion.\nIMPRESSION: Dilated cardiomyopathy.",
+}
+
+
+def test_the_card_counts_reports_that_say_the_same(tmp_path):
+    (tmp_path / "in").mkdir()
+    for name in (*REPORTS, "A5"):
+        maker.write_zip(tmp_path / "in" / f"{name}.zip", maker.study(3, 4, AccessionNumber=name, PatientID=f"P{name}"))
+    rows = [{"patient_id": f"P{name}", "accession": name, "report": text} for name, text in REPORTS.items()]
+    pd.DataFrame(rows).to_excel(tmp_path / "r.xlsx", index=False)
+    preprocess(clinic(tmp_path, studies=str(tmp_path / "in"), reports=str(tmp_path / "r.xlsx")), progress=False)
+    card = pd.read_csv(tmp_path / "out" / "data_card.csv").query("section == 'same'")
+    assert card["count"].tolist() == [2, 2, 3]
+    assert card["share"].tolist() == [0.5, 0.5, 0.75]  # of four reports; the fifth study has none
+    text = (tmp_path / "out" / "data_card.md").read_text()
+    assert "## Reports that say the same as another one" in text
+    assert "| word for word | 2 | 50.0 % |" in text
+
+
 def test_no_value_of_a_header_is_on_the_card(cohort):
     for name in ("data_card.md", "data_card.csv", "cohort.json", "qc.csv", "rejects.csv"):
         text = (cohort / name).read_text()

@@ -172,6 +172,16 @@ def test_a_folder_of_texts_and_several_reports_are_read_as_the_parameters_say(tm
         assert [one.text for one in found.waiting.values()] == texts
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "cp1252", "utf-16-le"])
+def test_a_table_in_another_encoding_is_read_and_has_its_code(tmp_path, encoding):
+    text = 'patient_id,accession,report\nP,A,"Größe normal, LVEF 60 %"\n'
+    (tmp_path / "r.csv").write_bytes(text.encode(encoding))
+    chosen = settings(tmp_path).cohort
+    reports = load_reports(tmp_path / "r.csv", chosen, chosen.columns, KEY)
+    assert [one.text for one in reports.waiting.values()] == ["Größe normal, LVEF 60 %"]
+    assert [(row.level, row.code, row.action) for row in reports.rejects] == [("table", "W_ENCODING", "repaired")]
+
+
 def test_a_missing_model_for_names_stops_the_stage_before_anything_is_read(tmp_path):
     with pytest.raises(FileNotFoundError, match="No spaCy model"):
         Scrubber(KEY, True, str(tmp_path / "absent"))

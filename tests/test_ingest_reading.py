@@ -129,7 +129,7 @@ def test_what_is_not_dicom_is_said_to_be_so(data):
 @pytest.mark.parametrize(
     "keyword",
     [
-        *("Rows", "Columns", "SOPInstanceUID", "SeriesInstanceUID", "PixelData", "Modality", "BitsAllocated"),
+        *("Rows", "Columns", "SOPInstanceUID", "PixelData", "Modality", "BitsAllocated"),
         *("ImageOrientationPatient", "ImagePositionPatient", "PixelSpacing"),
     ],
 )

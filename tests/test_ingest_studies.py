@@ -94,6 +94,47 @@ def test_no_row_holds_an_identifier_a_uid_or_a_name(tmp_path):
         assert not any("Secret" in str(value) for value in stack.facts.values())
 
 
+def without_series_uid(files):
+    """The files, their series told by SeriesNumber alone."""
+    numbers = {uid: n for n, uid in enumerate(dict.fromkeys(ds.SeriesInstanceUID for ds in files), start=1)}
+    for ds in files:
+        ds.SeriesNumber = numbers[ds.SeriesInstanceUID]
+        del ds.SeriesInstanceUID
+    return files
+
+
+def test_files_that_lost_their_series_uid_give_the_same_stacks_and_say_so(tmp_path, good_zip):
+    zipped, wanted = maker.write_zip(tmp_path / "a.zip", without_series_uid(maker.study())), read_study(good_zip, KEY)
+    found = read_study(zipped, KEY)
+    assert found.counts == wanted.counts
+    assert codes(found) == {"W_NO_SERIES_UID": 50}
+    by_view = [{(one.sequence, one.view): one for one in study.stacks} for study in (found, wanted)]
+    assert by_view[0].keys() == by_view[1].keys()
+    assert all((by_view[0][kind].pixels == by_view[1][kind].pixels).all() for kind in by_view[1])
+    assert len({key for one in found.stacks for key in one.series_keys}) == 7
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_repeat_without_series_uid_is_told_by_its_number_or_its_doubles_are_dropped(tmp_path, told):
+    again = maker.cine(maker.plane(-36.0), 8, series="1.2.3.4.77")
+    files = without_series_uid(maker.study() + again)
+    if not told:
+        for ds in files:
+            del ds.SeriesNumber
+    found = read_study(maker.write_zip(tmp_path / "a.zip", files), KEY)
+    assert conserved(found)
+    assert codes(found)["N_REPEAT"] == 8
+    assert max(stack.pixels.shape[1] for stack in found.stacks) == 8
+    assert found.counts["accepted"] == 50
+
+
+def test_somebody_elses_file_without_series_uid_still_refuses_the_study(tmp_path):
+    files = without_series_uid(maker.study())
+    files[-1].PatientID = "another"
+    found = read_study(maker.write_zip(tmp_path / "a.zip", files), KEY)
+    assert [row.code for row in found.rejects if row.level == "study"] == ["E_IDENTITY_CONFLICT"]
+
+
 def test_two_images_under_one_uid_are_both_refused(tmp_path):
     files = maker.study()
     twin = maker.late(maker.plane(33), 1)  # another image under the UID of the first late-enhancement one

@@ -7,6 +7,7 @@ import pytest
 from cmr_lib.ingest import heart, views
 from cmr_lib.ingest.header import quiet_pydicom
 from cmr_lib.ingest.reading import parse
+from cmr_lib.ingest.scene import Scene
 from cmr_lib.ingest.stacks import build_stacks
 from cmr_lib.types import View
 
@@ -65,13 +66,53 @@ def test_planes_turned_together_keep_their_views(turn):
     assert (found["1.2.6.4"], found["1.2.6.2"], found["1.2.6.3"]) == (View.LAX_4CH, View.LAX_2CH, View.LAX_3CH)
 
 
+CH4, CH3, CH2 = View.LAX_4CH, View.LAX_3CH, View.LAX_2CH
+
+
 def test_between_two_views_the_text_decides_or_nobody():
-    shares = {View.LAX_4CH: 0.45, View.LAX_3CH: 0.5, View.LAX_2CH: 0.02}
-    assert views.decide(shares, View.LAX_4CH) == (View.LAX_4CH, 0.45, "text")
-    assert views.decide(shares, View.LAX_3CH) == (View.LAX_3CH, 0.5, "text")
-    assert views.decide(shares, View.LAX_2CH)[0] == View.UNKNOWN  # no contender: that would overrule geometry
-    assert views.decide(shares, View.UNKNOWN)[0] == View.UNKNOWN
-    assert views.decide({View.LAX_4CH: 0.75, View.LAX_3CH: 0.25}, View.LAX_3CH) == (View.LAX_4CH, 0.75, "geometry")
+    shares = {CH4: 0.45, CH3: 0.5, CH2: 0.02}
+
+    def decided(claimed, right=0.95, shares=shares):
+        return views.decide(shares, views.with_text(shares, claimed, right))
+
+    assert decided(CH4) == (CH4, 0.45, "text")
+    assert decided(CH3) == (CH3, 0.5, "text")
+    assert decided(CH4, right=0.8)[0] == View.UNKNOWN  # names that are trusted less are not enough
+    assert decided(CH2)[0] == View.UNKNOWN
+    assert decided(View.UNKNOWN)[0] == View.UNKNOWN
+    assert decided(CH3, shares={CH4: 0.75, CH3: 0.25}) == (CH4, 0.75, "geometry")
+    no_contender = {CH4: 0.6, CH3: 0.2, CH2: 0.19}
+    assert views.decide(no_contender, {CH4: 0.0, CH3: 1.0, CH2: 0.0})[0] == View.UNKNOWN  # would overrule geometry
+
+
+def told(turns, claims, right=0.7, septum_deg=40.0):
+    scene = Scene(np.eye(3)[0], np.eye(3)[1], None, septum_deg, "pixels", short=(0,))
+    assert scene.names_right == right
+    return [views.decide(*one)[0] for one in views._beliefs(turns, scene, claims)]
+
+
+@pytest.mark.parametrize("septum", [-60, -50, -40, -20, 0, 20, 40, 50, 60])
+def test_with_the_septum_hidden_names_count_together_and_one_liar_names_nothing_wrongly(septum):
+    turns, right = [septum - 30.0, septum + 30.0, septum + 90.0], [CH4, CH3, CH2]
+    assert told(turns, [View.UNKNOWN] * 3) == [View.UNKNOWN] * 3
+    assert told(turns, right) == (right if abs(septum) <= 40 else [View.UNKNOWN] * 3)  # else geometry is overruled
+    for liar in range(3):
+        for lie in set(right) - {right[liar]}:
+            claims = [lie if number == liar else view for number, view in enumerate(right)]
+            found = told(turns, claims)
+            assert all(one in (view, View.UNKNOWN) for one, view in zip(found, right, strict=True))
+            assert found.count(View.UNKNOWN) <= 1 or septum
+            for left_out in range(3):
+                some = [number for number in range(3) if number != left_out]
+                found = told([turns[number] for number in some], [claims[number] for number in some])
+                assert all(one in (right[number], View.UNKNOWN) for one, number in zip(found, some, strict=True))
+            assert told(turns[liar : liar + 1], [lie]) == [View.UNKNOWN]
+
+
+def test_a_clear_septum_hears_no_liar():
+    turns, right = [-35.0, 20.0, 95.0], [CH4, CH3, CH2]
+    for claims in ([CH2, CH4, CH3], [CH3, CH2, CH4], [CH2, CH2, CH2]):
+        assert told(turns, claims, 0.95, 12.0) == right
 
 
 def test_a_plane_beside_the_left_ventricle_is_no_left_ventricular_view():

@@ -2,7 +2,6 @@
 
 import datetime
 import re
-import sys
 
 import numpy as np
 import pydicom
@@ -13,7 +12,7 @@ from cmr_lib.labels import Diagnosis
 from cmr_lib.reports.dates import written_dates
 from cmr_lib.reports.identifiers import Identifiers, identifiers_of, names_another_patient
 from cmr_lib.reports.numbers import numbers
-from cmr_lib.reports.scrub import presidio_spans, scrub
+from cmr_lib.reports.scrub import scrub
 from cmr_lib.reports.sections import split_sections
 from cmr_lib.simulate.diseases import Disease
 from cmr_lib.simulate.identity import SITES, accession, identity_of
@@ -319,14 +318,6 @@ def test_identifiers_come_from_every_corner_of_a_header():
 def test_another_patients_report_is_known_by_its_number(text, other):
     assert names_another_patient(text, KNOWN) is other
     assert not names_another_patient(text, Identifiers())
-
-
-def test_presidio_without_library_or_model_says_so(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "presidio_analyzer", None)
-    with pytest.raises(RuntimeError, match="presidio-analyzer"):
-        scrub("text", KNOWN, 0, model=tmp_path)
-    with pytest.raises(FileNotFoundError, match="spaCy model"):
-        list(presidio_spans("text", tmp_path / "no"))
 
 
 @pytest.mark.parametrize("text", ["x" * 50_000, "1 " * 9_000, "Zör mek " * 3_000, "\x00\xff" * 1000, "12.12.12" * 3000])

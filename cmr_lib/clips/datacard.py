@@ -26,6 +26,12 @@ HEADINGS = {
     "age_band": "Studies by age (years)",
     "diagnosis": "Studies by diagnosis",
     "missing": "Studies that lack …",
+    "same": "Reports that say the same as another one",
+}
+SAME_IN = {
+    "same_exact": "word for word",
+    "same_near": "nearly (word triples, Jaccard at least 0.9)",
+    "same_clinical": "the same findings with the same severity",
 }
 
 
@@ -70,6 +76,14 @@ def _missing(studies: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"section": "missing", "item": list(lacking), "count": list(lacking.values()), "share": share})
 
 
+def _same(studies: pd.DataFrame) -> pd.DataFrame:
+    """How many reports are not alone in saying what they say, in three senses; shares are of all reports."""
+    told = studies[studies["has_report"]]
+    alike = [int(told[name].duplicated(keep=False).sum()) for name in SAME_IN]
+    share = [count / max(1, len(told)) for count in alike]
+    return pd.DataFrame({"section": "same", "item": list(SAME_IN.values()), "count": alike, "share": share})
+
+
 def card_table(
     studies: pd.DataFrame, index: pd.DataFrame, counts: Mapping[str, Mapping[str, int]], rejects: pd.DataFrame
 ) -> pd.DataFrame:
@@ -84,7 +98,7 @@ def card_table(
     parts += [_count(name, studies[name]) for name in ("split", "vendor", "field_strength_t", "sex", "age_band")]
     parts += [_count(name, index[name]) for name in ("view", "sequence")]
     parts += [_count("diagnosis", studies["diagnosis"])] if "diagnosis" in studies else []
-    parts += [_missing(studies, index), _count("rejects", rejects["code"])]
+    parts += [_missing(studies, index), _same(studies), _count("rejects", rejects["code"])]
     return pd.concat(parts, ignore_index=True)[list(COLUMNS)]
 
 

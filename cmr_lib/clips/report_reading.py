@@ -14,7 +14,8 @@ from cmr_lib.ingest.rejects import reject
 from cmr_lib.ingest.tables import read_report_table
 from cmr_lib.reports.checks import fault, remarks
 from cmr_lib.reports.identifiers import Identifiers, names_another_patient, united
-from cmr_lib.reports.scrub import Scrubbed, analyzer, scrub
+from cmr_lib.reports.recogniser import analyzer
+from cmr_lib.reports.scrub import Scrubbed, scrub
 from cmr_lib.reports.sections import split_sections
 from cmr_lib.reports.summary import Summary, summarise
 from cmr_lib.types import Reject, Report
@@ -104,7 +105,7 @@ def is_of_another_patient(reports: Reports, key: str, known: Identifiers) -> boo
 
 @dataclass(frozen=True)
 class Scrubber:
-    """How the reports of a run are scrubbed. Raises as `reports.scrub.analyzer` for a `model` that is not there."""
+    """How the reports of a run are scrubbed. Raises as `reports.recogniser.analyzer`, at once."""
 
     key: bytes
     day_first: bool

@@ -34,8 +34,7 @@ WANTED = (
     "RescaleIntercept", "BurnedInAnnotation", "TriggerTime", "NominalCardiacTriggerDelayTime", "TemporalPositionIndex",
     "TemporalPositionIdentifier", "FrameTime", "InstanceNumber", "AcquisitionNumber", "AcquisitionTime",
     "NominalInterval", "HeartRate", "CardiacNumberOfImages", "EchoTime", "InversionTime", "ScanningSequence",
-    "SequenceName",
-    "VelocityEncodingMaximumValue",
+    "SequenceName", "SeriesNumber", "VelocityEncodingMaximumValue",
     "Manufacturer", "MagneticFieldStrength", "SliceThickness", "SeriesDescription", "PixelData",
     "StudyDate", "PatientSex", "PatientAge",
 )  # fmt: skip
@@ -131,6 +130,7 @@ class Header:
         """Codes of what is odd about the file and does no harm."""
         odd = [] if self._names_decode() else ["W_CHARSET"]
         odd += ["W_FRAME_COUNT"] if self.number("NumberOfFrames", 1.0) == 0 else []
+        odd += ["W_NO_SERIES_UID"] if not self.text("SeriesInstanceUID") else []
         return tuple(dict.fromkeys([*self.elements.remarks, *odd]))
 
     def _names_decode(self) -> bool:

@@ -31,7 +31,7 @@ class Instance:
     """One MR image: a file, or a frame of a multi-frame file. Identifiers stay in memory; what leaves is keyed."""
 
     sop_uid: str
-    series_uid: str
+    series_uid: str  # or what stands for it (`_series_of`)
     study_uid: str
     frame_of_reference: str
     patient_id: str
@@ -98,7 +98,7 @@ def _check_kind(header: Header) -> None:
     images = (CLASSIC_MR, *ENHANCED_MR)
     if sop_class not in images and sop_class in uid.UID_dictionary and not has_pixels:  # a cut UID is in no dictionary
         raise Refused("N_NOT_IMAGE", "SOPClassUID")
-    for keyword in ("Modality", "SOPInstanceUID", "SeriesInstanceUID", "PixelData"):
+    for keyword in ("Modality", "SOPInstanceUID", "PixelData"):
         if keyword not in header or (keyword != "PixelData" and not header.text(keyword)):
             raise Refused("E_REQUIRED_MISSING", keyword)
     for keyword in UIDS:
@@ -163,11 +163,21 @@ def checked(data: bytes) -> Header:
     return header
 
 
+def _series_of(header: Header) -> str:
+    """What images of one series share: SeriesInstanceUID, or where an exporter lost it the study, number and name.
+
+    Such files are no worse than others (some of the Kaggle Data Science Bowl 2016 are so): a series only tells repeats
+    of a slice apart, everything else is told by place, time and contrast.
+    """
+    names = ("StudyInstanceUID", "SeriesNumber", "SeriesDescription")
+    return header.text("SeriesInstanceUID") or "\0".join(["no UID", *map(header.text, names)])
+
+
 def identity_of(header: Header) -> dict[str, object]:
     """The fields of an `Instance` that all frames of a file share."""
     return {
         "sop_uid": header.text("SOPInstanceUID"),
-        "series_uid": header.text("SeriesInstanceUID"),
+        "series_uid": _series_of(header),
         "study_uid": header.text("StudyInstanceUID"),
         "frame_of_reference": header.text("FrameOfReferenceUID"),
         "patient_id": header.text("PatientID"),

@@ -45,6 +45,7 @@ CODES: dict[str, str] = {
     "W_CHARSET": "text in another character set than the declared one; the text is not used",
     "W_TRAILING": "rubbish behind the pixels; it is never read",
     "W_FRAME_COUNT": "NumberOfFrames is 0: read as one image",
+    "W_NO_SERIES_UID": "no SeriesInstanceUID: the image is told by its place, time and series number",
     "W_FRAMES_UNUSED": "a multi-frame file of which some frames are used and some are not",
     # series, studies, reports
     "W_SERIES_INCOMPLETE": "a slice or a phase is missing from a series that is used; the tag says which, from 1",
@@ -72,6 +73,8 @@ CODES: dict[str, str] = {
     "E_LAYOUT": "a case of a public set that lacks a part of the set's layout; the tag says which",
     "E_UNFORESEEN": "a study whose processing failed in a way that no other code names; the tag is the error's type",
     "W_ENCODING": "a table of reports that is not UTF-8, read as Latin-1, Windows-1252 or UTF-16",
+    "W_SHEETS": "a workbook of several sheets, of which the one with the named columns was read",
+    "E_REPORT_TABLE": "a table of reports that cannot be read as a whole: the run stops and says why",
 }
 ACTIONS = {"E": "rejected", "N": "ignored", "W": "repaired"}
 COLUMNS = ("level", "code", "action", "study_key", "series_key", "file_key", "tag", "stage")
@@ -87,6 +90,15 @@ class Refused(Exception):  # noqa: N818 (a verdict on an input, not an error of 
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
         return Refused, (self.code, self.tag)  # it travels between processes by its arguments, not by its message
+
+
+class TableRefused(ValueError):  # noqa: N818 (as above)
+    """A table of reports that cannot be used as a whole; its sentence ("The report table …") holds no value."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The report table {why} [{self.code}]")
+
+    code = "E_REPORT_TABLE"
 
 
 def reject(level: str, code: str, **keys: str) -> Reject:

@@ -28,6 +28,10 @@ ROUND = (
     0.4  # a left ventricle is less elongated (nearly all below 0.3); beyond it, an artefact hides a side of the disc
 )
 HIDDEN_DEG = 40.0  # then the septum's error is this large: long-axis planes cannot be told apart by angle alone
+NAMES_RIGHT = (
+    0.95,
+    0.7,
+)  # share of names taken as right: septum seen or assumed, and hidden (then one alone settles nothing)
 TRUST = {"pixels": 1.0, "still": 0.7, "few": 0.6, "usual": 0.5}  # what the frame rests on → factor of confidences
 
 Direction = Float[np.ndarray, "3"]
@@ -49,6 +53,11 @@ class Scene:
     def trust(self) -> float:
         """Factor of every confidence that rests on this frame."""
         return TRUST[self.basis]
+
+    @property
+    def names_right(self) -> float:
+        """Share of names that are taken as right: the less the pixels say, the more a lie could do."""
+        return NAMES_RIGHT[self.septum_deg >= HIDDEN_DEG]
 
 
 def angle_deg(first: Direction, second: Direction) -> float:

@@ -26,6 +26,7 @@ STEPS = 5  # of the mean shift: settles to a degree
 CLEAR = 0.3  # cosine × certainty × roundness of a left ventricle whose septum clearly lies to the right
 OTHER_MM = 45.0  # from the middle of one ventricle to the middle of the other
 FURTHER_MM = (45.0, 75.0)  # from what moves most, where that is the far side of the heart
+SIDEWAYS_DEG = 45.0  # the left ventricle lies this near to straight left of the right one, or of fluid about it
 
 Polar = Float[np.ndarray, "angles radii"]
 
@@ -119,23 +120,30 @@ def is_usual(seen: ShortAxis) -> bool:
     return _usual(seen) > CLEAR
 
 
+def _is_left_of(point: Float[np.ndarray, "3"], other: Float[np.ndarray, "3"], lateral: Float[np.ndarray, "3"]) -> bool:
+    """Whether a point lies to the left of another: what lies above it is a great vessel, not the other ventricle."""
+    way = point - other
+    return bool(way @ lateral > np.cos(np.deg2rad(SIDEWAYS_DEG)) * np.linalg.norm(way))
+
+
 def look_at(stack: Stack) -> ShortAxis | None:
     """What a cine shows if it is a short axis; None where nothing moves.
 
     Unless it is round and the other ventricle clearly lies to the patient's right, what was found may be the right
     ventricle, or fluid about it: then the search is made again further and further to the left, and the most usual
-    finding is kept. (A heart that lies on the right of the chest is beyond this: its views come out with low
-    confidence.)
+    finding to the left of the first is kept. (A heart that lies on the right of the chest is beyond this: its views
+    come out with low confidence.)
     """
     found = heart.find_ventricle(stack)
     if found is None:
         return None
-    best = _seen_from(stack, *found)
+    best = first = _seen_from(stack, *found)
     lateral, _ = heart.axis_frame(heart.towards_apex(stack.normal))
     starts = [(best.left_ventricle, OTHER_MM), *((heart.stack_centre(stack), step) for step in FURTHER_MM)]
     for start, step in starts:
         if is_usual(best) or start is None:
             break
         again = heart.find_ventricle(stack, near=start + step * lateral)
-        best = best if again is None else max(best, _seen_from(stack, *again), key=_usual)
+        if again is not None and _is_left_of(again[0], first.left_ventricle, lateral):
+            best = max(best, _seen_from(stack, *again), key=_usual)
     return best

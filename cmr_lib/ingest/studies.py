@@ -146,7 +146,7 @@ def _parse_files(files: Iterable[RawFile], ledger: _Ledger) -> list[File]:
             ledger.drop(refused.code, file.name, tag=refused.tag)
             ledger.headers.take(file.data)
             continue
-        ledger.headers.take(file.data, images[0].series_uid)
+        ledger.headers.take(file.data, "" if "W_NO_SERIES_UID" in images[0].remarks else images[0].series_uid)
         found.append((file.name, images))
         for code in images[0].remarks:
             ledger.row("file", code, file=file.name, series=images[0].series_uid)

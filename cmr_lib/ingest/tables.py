@@ -1,8 +1,7 @@
 """Reports as hospitals export them: a table (.csv, .tsv, .xlsx), JSON lines, or a folder of texts; any encoding.
 
 One report a study comes out: addenda are joined to their report, the same row twice counts once, and two different
-reports
-under one accession number are refused by keyed name, never by value.
+reports under one accession number are refused by keyed name, never by value.
 """
 
 import codecs
@@ -18,13 +17,16 @@ from typing import Any, Literal
 import pandas as pd
 
 from cmr_lib.ingest.files import safe_name, walk
-from cmr_lib.ingest.rejects import reject
+from cmr_lib.ingest.rejects import TableRefused, reject
+from cmr_lib.ingest.workbook import SUFFIXES as WORKBOOKS
+from cmr_lib.ingest.workbook import read_workbook
 from cmr_lib.params import ReportColumns
 from cmr_lib.project import keyed_name
 from cmr_lib.types import Reject
 
 SEPARATORS = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
-JSON_LINES, WORKBOOKS, TEXTS = (".jsonl", ".ndjson", ".json"), (".xlsx", ".xlsm"), (".txt", ".text")
+JSON_LINES, TEXTS = (".jsonl", ".ndjson", ".json"), (".txt", ".text")
+RUBBISH = 0.05  # share of control characters from which a file is no text; one byte in ten of a picture or archive
 MAX_TEXT_BYTES = 1_000_000  # of one file in a folder of texts; longer ones are not opened
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
           (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -41,8 +43,8 @@ def decoded(data: bytes) -> tuple[str, str] | None:
     """Text and encoding, or None for what is no text.
 
     UTF-8, -16 and -32 with their marks, UTF-16 without one by its zero bytes, UTF-8; else Windows-1252 or Latin-1,
-    which
-    never fail and may be wrong.
+    which never fail and may be wrong. A little rubbish among text is no fault of the rest: `reports.checks` judges each
+    report.
     """
     for mark, name in _MARKS:
         if data.startswith(mark):
@@ -50,8 +52,8 @@ def decoded(data: bytes) -> tuple[str, str] | None:
     if b"\0" in data:
         even, odd = data[0::2].count(0), data[1::2].count(0)
         wide = max(even, odd) > 0.7 * len(data) / 2 and min(even, odd) < 0.05 * len(data) / 2
-        found = _or_none(data, "utf-16-le" if odd > even else "utf-16-be", "utf-16") if wide else None
-        return found if found and not _is_binary(found[0]) else None
+        if wide and (found := _or_none(data, "utf-16-le" if odd > even else "utf-16-be", "utf-16")):
+            return None if _is_binary(found[0]) else found
     for name, said in (("utf-8", "utf-8"), (_eight_bit(data), _eight_bit(data)), ("latin-1", "latin-1")):
         if (text := _or_none(data, name, said)) is not None:
             return text if not _is_binary(text[0]) else None
@@ -71,13 +73,13 @@ def _eight_bit(data: bytes) -> str:
 
 
 def _is_binary(text: str) -> bool:
-    return len(_NO_TEXT.findall(text[:4096])) > 0.01 * len(text[:4096])
+    return sum(1 for _ in _NO_TEXT.finditer(text)) > RUBBISH * len(text)
 
 
 def _text_of(path: Path) -> tuple[str, str]:
     found = decoded(path.read_bytes())
     if found is None:
-        raise ValueError("The report table is not text; .csv, .tsv, .jsonl, .xlsx or a folder of .txt is wanted.")
+        raise TableRefused("is not text; .csv, .tsv, .jsonl, .xlsx or a folder of .txt is wanted.")
     return found
 
 
@@ -95,7 +97,7 @@ def _parsed(text: str, separator: str) -> pd.DataFrame:
         return pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         kind = "is empty" if isinstance(error, pd.errors.EmptyDataError) else "has rows of different lengths"
-        raise ValueError(f"The report table {kind}; a table with one header row is wanted.") from None
+        raise TableRefused(f"{kind}; a table with one header row is wanted.") from None
 
 
 def _records(text: str) -> pd.DataFrame:
@@ -104,9 +106,9 @@ def _records(text: str) -> pd.DataFrame:
         whole = text.lstrip().startswith("[")
         rows = json.loads(text) if whole else [json.loads(line) for line in text.splitlines() if line.strip()]
     except (json.JSONDecodeError, RecursionError):
-        raise ValueError("The report table is not JSON lines; one object a line is wanted.") from None
+        raise TableRefused("is not JSON lines; one object a line is wanted.") from None
     if not rows or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("The report table holds no objects; one object a line is wanted.")
+        raise TableRefused("holds no objects; one object a line is wanted.")
     columns = list(dict.fromkeys(key for row in rows for key in row))
     return pd.DataFrame([{key: _as_text(row.get(key)) for key in columns} for row in rows], dtype=str)
 
@@ -118,33 +120,17 @@ def _as_text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _workbook(path: Path) -> pd.DataFrame:
-    """The first sheet of an Excel file, every cell as text."""
-    try:
-        import openpyxl  # noqa: F401 (what pandas reads it with)
-    except ImportError:
-        raise ValueError(
-            "The report table is an Excel file, which needs openpyxl (not part of the locked environment): "
-            "install it beside, or save the sheet as .csv in UTF-8."
-        ) from None
-    try:
-        return pd.read_excel(path, dtype=str, keep_default_na=False)
-    except Exception as error:  # noqa: BLE001 (a broken workbook raises a dozen types)
-        raise ValueError(f"The report table cannot be read as an Excel file ({type(error).__name__}).") from None
-
-
-def _table(path: Path) -> tuple[pd.DataFrame, str]:
+def _table(path: Path, columns: ReportColumns) -> tuple[pd.DataFrame, str, int]:
+    """The rows of a file, its encoding, and how many sheets it has."""
     suffix = path.suffix.lower()
     if suffix in WORKBOOKS:
-        return _workbook(path), "utf-8"
+        table, sheets = read_workbook(path.read_bytes(), (columns.patient, columns.accession, columns.text))
+        return table, "utf-8", sheets
     if suffix not in (*SEPARATORS, *JSON_LINES):
-        raise ValueError(
-            "The report table is of another kind; .csv or .tsv, .jsonl, .xlsx or a folder of .txt is wanted."
-        )
+        raise TableRefused("is of another kind; .csv or .tsv, .jsonl, .xlsx or a folder of .txt is wanted.")
     text, encoding = _text_of(path)
-    if suffix in JSON_LINES:
-        return _records(text), encoding
-    return _parsed(text, _separator(text, suffix)), encoding
+    table = _records(text) if suffix in JSON_LINES else _parsed(text, _separator(text, suffix))
+    return table, encoding, 1
 
 
 def _columns_told(names: list[str]) -> str:
@@ -158,7 +144,7 @@ def _mapped(table: pd.DataFrame, columns: ReportColumns) -> pd.DataFrame:
     for wanted in (columns.patient, columns.accession, columns.text):
         if wanted not in table.columns:
             found = _columns_told([str(column) for column in table.columns])
-            raise ValueError(f"The report table has no column {wanted!r}; found: {found}. See cohort.columns.")
+            raise TableRefused(f"has no column {wanted!r}; found: {found}. See cohort.columns.")
     chosen = {row: table[getattr(columns, row)].fillna("").str.strip() for row in ROWS}
     return pd.DataFrame(chosen)
 
@@ -231,20 +217,38 @@ def _grouped(
     return kept, refused
 
 
-def _rows(path: Path, columns: ReportColumns) -> tuple[pd.DataFrame, str, list[tuple[str, str]]]:
-    """Rows, encoding, and (accession, code) of files in a folder that are no report."""
+@dataclass(frozen=True)
+class _Found:
+    """What stands in a table or folder, before rows of one study are united."""
+
+    rows: pd.DataFrame
+    encoding: str
+    sheets: int = 1
+    refused: list[tuple[str, str]] = field(default_factory=list)  # (accession, code) of files that are no report
+
+    @property
+    def remarks(self) -> list[str]:
+        """Codes worth a remark about the table as a whole."""
+        return ["W_ENCODING"] * (self.encoding != "utf-8") + ["W_SHEETS"] * (self.sheets > 1)
+
+
+def _folder(path: Path) -> _Found:
+    files = list(_folder_rows(path))
+    if not files:
+        raise ValueError("The report folder holds no .txt file; one file a report is wanted.")
+    usable = [row[:3] for row in files if row[3] in ("", "W_ENCODING")]
+    encoding = "mixed" if any(row[3] == "W_ENCODING" for row in files) else "utf-8"
+    refused = [(row[1], row[3]) for row in files if row[3] not in ("", "W_ENCODING")]
+    return _Found(pd.DataFrame(usable, columns=ROWS, dtype=str), encoding, refused=refused)
+
+
+def _found(path: Path, columns: ReportColumns) -> _Found:
     if path.is_dir():
-        files = list(_folder_rows(path))
-        if not files:
-            raise ValueError("The report folder holds no .txt file; one file a report is wanted.")
-        usable = [row[:3] for row in files if row[3] in ("", "W_ENCODING")]
-        table = pd.DataFrame(usable, columns=ROWS, dtype=str)
-        encoding = "mixed" if any(row[3] == "W_ENCODING" for row in files) else "utf-8"
-        return table, encoding, [(row[1], row[3]) for row in files if row[3] not in ("", "W_ENCODING")]
+        return _folder(path)
     if not path.is_file():
         raise FileNotFoundError("The report table (cohort.reports) is not there: correct its path.")
-    table, encoding = _table(path)
-    return _mapped(table, columns), encoding, []
+    table, encoding, sheets = _table(path, columns)
+    return _Found(_mapped(table, columns), encoding, sheets)
 
 
 def read_report_table(path: Path | str, columns: ReportColumns, key: bytes, several: Several = "refuse") -> ReportTable:
@@ -254,15 +258,14 @@ def read_report_table(path: Path | str, columns: ReportColumns, key: bytes, seve
     them), joined in their order, or only the last kept. Raises FileNotFoundError, and ValueError in one sentence that
     holds no value, for a file that is no such table.
     """
-    rows, encoding, refused_files = _rows(Path(path), columns)
-    kept, refused = _grouped(rows, several)
-    rejects = [reject("report", code, study_key=keyed_name(key, "study", name)) for name, code in refused_files]
+    found = _found(Path(path), columns)
+    kept, refused = _grouped(found.rows, several)
+    rejects = [reject("report", code, study_key=keyed_name(key, "study", name)) for name, code in found.refused]
     rejects += [
         reject("report", code, study_key=keyed_name(key, "study", accession), tag=columns.accession)
         for accession, code, count in refused
         for _ in range(count)
     ]
-    if encoding != "utf-8":
-        rejects.append(reject("table", "W_ENCODING"))
+    rejects += [reject("table", code) for code in found.remarks]
     reports = pd.DataFrame(kept, columns=[*ROWS, "rows"])
-    return ReportTable(reports, len(rows) + len(refused_files), encoding, rejects)
+    return ReportTable(reports, len(found.rows) + len(found.refused), found.encoding, rejects)

@@ -30,7 +30,8 @@ BESIDE_DEG = 50.0  # nor do those further than this from parallel to the septum
 RIGHT_TILT_DEG = 15.0  # how much the right ventricle's planes lean to the left one's axis, at the apex or the base
 TILT_SPREAD_DEG = 12.0  # one standard deviation of that
 SURE = 0.7  # share of belief from which geometry decides
-TIE = 0.5  # share of the best one's belief from which on another view is a contender: then the text may decide
+TIE = 0.5  # share of the best one's belief from which on another view is a contender: then texts may decide
+SURE_TOLD = 0.9  # share of belief from which they do
 BLIND_SHARE = 0.6  # of planes parallel to the septum that pass the left ventricle, not the right one
 USUAL_PLANE_DEG = 15.0  # scatter of planes about their segment where the axis is only assumed
 PATTERNS = {
@@ -55,14 +56,26 @@ def hint(description: str) -> View:
     return View.UNKNOWN
 
 
-def decide(shares: dict[View, float], claimed: View) -> Named:
-    """The view that has most of the belief, or of the contenders the one that the text claims, or none."""
-    best = max(shares, key=lambda view: shares[view])
+def decide(shares: dict[View, float], told: dict[View, float]) -> Named:
+    """The view that has most of the belief, or of the contenders the one that the texts make sure, or none.
+
+    `shares` are beliefs from geometry alone, `told` the same with the texts of the study's planes as evidence.
+    """
+    best, best_told = max(shares, key=lambda view: shares[view]), max(told, key=lambda view: told[view])
     if shares[best] >= SURE:
         return best, shares[best], "geometry"
-    if shares.get(claimed, 0.0) >= TIE * shares[best] > 0:
-        return claimed, shares[claimed], "text"
+    if told[best_told] >= SURE_TOLD and shares[best_told] >= TIE * shares[best] > 0:
+        return best_told, shares[best_told], "text"
     return UNNAMED
+
+
+def with_text(shares: dict[View, float], claimed: View, right: float) -> dict[View, float]:
+    """Beliefs about one plane by itself, once its text is heard, which is taken as right with probability `right`."""
+    if claimed not in shares:
+        return shares
+    wrong = (1 - right) / (len(shares) - 1)
+    told = {view: share * (right if view == claimed else wrong) for view, share in shares.items()}
+    return {view: share / sum(told.values()) for view, share in told.items()}
 
 
 def _fading(value: float, spread: float) -> float:
@@ -121,9 +134,22 @@ def _is_long(stack: Stack, scene: Scene) -> bool:
     return _lean_deg(stack, scene) < LONG_DEG and abs(_beside_mm(stack, scene)) < THROUGH_MM
 
 
-def _long(stack: Stack, scene: Scene, shares: dict[View, float], claimed: View) -> Named:
+def _beliefs(
+    turns: Sequence[float], scene: Scene, claims: Sequence[View]
+) -> list[tuple[dict[View, float], dict[View, float]]]:
+    """For each plane through the axis, beliefs from the angles alone, and with the texts of all of them."""
+    scatter = rotation.PLANE_DEG if scene.short else USUAL_PLANE_DEG
+    alone = rotation.name_shares(turns, scene.septum_deg, scatter)
+    told = rotation.name_shares(turns, scene.septum_deg, scatter, claims, scene.names_right)
+    return [
+        (dict(zip(rotation.VIEWS, one, strict=True)), dict(zip(rotation.VIEWS, other, strict=True)))
+        for one, other in zip(alone.tolist(), told.tolist(), strict=True)
+    ]
+
+
+def _long(stack: Stack, scene: Scene, beliefs: tuple[dict[View, float], dict[View, float]], claimed: View) -> Named:
     """A plane through the axis. Without a point in the left ventricle, two chambers may be those of the right one."""
-    view, share, source = decide(shares, claimed)
+    view, share, source = decide(*beliefs)
     if scene.left_ventricle is None and view == View.LAX_2CH:
         share *= BLIND_SHARE
         view, source = (claimed, "text") if claimed in RIGHT_VIEWS else (view, source)
@@ -142,7 +168,8 @@ def _right(stack: Stack, scene: Scene, claimed: View) -> Named:
     to_apex = float(np.rad2deg(np.arcsin(np.clip(normal @ scene.axis, -1, 1))))
     two = 1 / (1 + float(np.exp(-2 * RIGHT_TILT_DEG * to_apex / TILT_SPREAD_DEG**2)))
     claimed = View.RV_2CH if claimed == View.LAX_2CH else claimed
-    view, share, source = decide({View.RV_2CH: two, View.RVOT: 1 - two}, claimed)
+    shares = {View.RV_2CH: two, View.RVOT: 1 - two}
+    view, share, source = decide(shares, with_text(shares, claimed, scene.names_right))
     return view, share * _fading(across, BESIDE_DEG) * scene.trust, source
 
 
@@ -157,11 +184,8 @@ def assign_views(stacks: Sequence[Stack], descriptions: Sequence[str]) -> list[S
     short = [_is_short(stack, scene, stacks) for stack in stacks]
     long = [index for index, stack in enumerate(stacks) if not short[index] and _is_long(stack, scene)]
     turns = [turn_deg(stacks[index].normal, scene) for index in long]
-    scatter = rotation.PLANE_DEG if scene.short else USUAL_PLANE_DEG
-    shares = rotation.name_shares(turns, scene.septum_deg, scatter) if long else []
-    beliefs = {
-        index: dict(zip(rotation.VIEWS, row.tolist(), strict=True)) for index, row in zip(long, shares, strict=True)
-    }
+    told = _beliefs(turns, scene, [claims[index] for index in long]) if long else []
+    beliefs = dict(zip(long, told, strict=True))
     found = []
     for index, stack in enumerate(stacks):
         if short[index]:

@@ -9,10 +9,9 @@ import datetime
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
+from cmr_lib.reports import recogniser
 from cmr_lib.reports.dates import written_dates
 from cmr_lib.reports.identifiers import Identifiers
 from cmr_lib.reports.words import is_known
@@ -145,40 +144,6 @@ def scrub(
     spans = [(start, end, kind, f"[{kind}]") for start, end, kind in known_spans(text, known)]
     dates = list(_date_spans(text, known, days, day_first))
     inside = [(one[0], one[1]) for one in dates]
-    rest = [*spans, *_rule_spans(text), *(presidio_spans(text, model) if model else ())]
+    rest = [*spans, *_rule_spans(text), *(recogniser.spans(text, model) if model else ())]
     free = [span for span in rest if not any(start < span[1] and span[0] < end for start, end in inside)]
     return _applied(text, [*dates, *free])
-
-
-@lru_cache(maxsize=2)
-def analyzer(model: str) -> Any:
-    """Presidio with the spaCy model in a folder: seconds to make, so it is made once.
-
-    Raises FileNotFoundError without the model, RuntimeError without the library.
-    """
-    if not Path(model).is_dir():
-        raise FileNotFoundError(
-            "No spaCy model in the folder given for Presidio; wanted: an unpacked model, e.g. en_core_web_lg."
-        )
-    try:
-        from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
-        from presidio_analyzer.nlp_engine import NlpEngineProvider
-        from presidio_analyzer.predefined_recognizers import SpacyRecognizer
-    except ImportError:
-        raise RuntimeError(
-            "Presidio is not part of the locked environment: install presidio-analyzer beside, or give no model."
-        ) from None
-    models = [{"lang_code": "en", "model_name": model}]
-    engine = NlpEngineProvider(nlp_configuration={"nlp_engine_name": "spacy", "models": models}).create_engine()
-    registry = RecognizerRegistry(recognizers=[SpacyRecognizer()])  # no recogniser that asks the network
-    return AnalyzerEngine(registry=registry, nlp_engine=engine, supported_languages=["en"])
-
-
-def presidio_spans(text: str, model: Path | str) -> Iterator[tuple[int, int, str, str]]:
-    """Persons and places that Presidio finds with the spaCy model in the folder `model`; nothing is fetched.
-
-    Raises as `analyzer`.
-    """
-    kinds = {"PERSON": "NAME", "LOCATION": "PLACE"}
-    for found in analyzer(str(model)).analyze(text=text, language="en", entities=list(kinds)):
-        yield found.start, found.end, kinds[found.entity_type], f"[{kinds[found.entity_type]}]"

@@ -37,6 +37,7 @@ _ESCAPED = re.compile(rb"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 _STREAM = re.compile(rb"stream\r?\n(.*?)endstream", re.DOTALL)
 _PDF_TEXT = re.compile(rb"\(((?:\\.|[^()\\])*)\)")
 _WORDS = re.compile(rb"[\x20-\x7e]{16,}")
+_TAG = re.compile(rb"<[^>]*>")
 
 
 # --- files ------------------------------------------------------------------------------------------------------
@@ -139,6 +140,13 @@ def _json_lines(data: bytes) -> Inside:
         yield from _json(line)
 
 
+def _xml(data: bytes) -> Inside:
+    """Texts between the tags of XML: each on a line, and all in one, for a workbook may split a word by its format."""
+    texts = [part for part in _TAG.split(data) if part.strip()]
+    yield "texts", b"\n".join(texts)
+    yield "texts in one", b"".join(texts)
+
+
 def _sqlite(data: bytes) -> Inside:
     """Every value of every table, large ones too, which the file keeps in pieces."""
     with tempfile.TemporaryDirectory() as folder:
@@ -191,7 +199,7 @@ MAGIC: tuple[tuple[bytes, int, Callable[[bytes], Inside]], ...] = (
     (b"x\x5e", 0, _zlib), (b"x\x9c", 0, _zlib), (b"x\xda", 0, _zlib), (b"\x93NUMPY", 0, _npy), (b"PAR1", 0, _parquet),
     (b"SQLite format 3\0", 0, _sqlite), (b"\x89PNG", 0, _image), (b"\xff\xd8\xff", 0, _image), (b"GIF8", 0, _image),
     (b"WEBP", 8, _image), (b"II*\0", 0, _image), (b"MM\0*", 0, _image), (b"%PDF", 0, _pdf),
-    (b"DICM", 128, _dicom),
+    (b"DICM", 128, _dicom), (b"<?xml", 0, _xml), (b"\xef\xbb\xbf<?xml", 0, _xml), (b"<worksheet", 0, _xml),
 )  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pandas as pd
+
 from tools.canaries import forms, tags
 from tools.canaries.mint import Canary, Person, person_of
 
@@ -124,6 +126,15 @@ def _csv(rows: Sequence[dict[str, str]], *, header: bool = True) -> str:
     return text.getvalue()
 
 
+def _workbook(sheets: Sequence[Sequence[dict[str, str]]], title: str) -> bytes:
+    """An Excel file of sheets that all bear somebody's name."""
+    data = io.BytesIO()
+    with pd.ExcelWriter(data, engine="openpyxl") as writer:
+        for number, rows in enumerate(sheets):
+            pd.DataFrame(rows).to_excel(writer, sheet_name=f"{title} {number}"[:31], index=False)
+    return data.getvalue()
+
+
 def _write_tables(clinic: Clinic, rows: list[dict[str, str]], seed: int) -> None:
     """The report table, and tables that make a reader complain."""
     clinic.reports.write_text(_csv(rows), encoding="utf-8")
@@ -143,6 +154,10 @@ def _write_tables(clinic: Clinic, rows: list[dict[str, str]], seed: int) -> None
     lines = clinic.folder / f"{plan.name('name of a table')}.jsonl"
     lines.write_text(f'{{"report": "{plan.name("table: cut JSON")}')
     clinic.tables["cut JSON"] = lines
+    for why, sheets in (("two sheets", (rows, other)), ("cut workbook", (rows,))):
+        book = clinic.folder / f"{plan.name('name of a table')} {why}.xlsx"
+        book.write_bytes(_workbook(sheets, plan.name(f"table: {why}"))[: None if why == "two sheets" else -300])
+        clinic.tables[why] = book
     clinic.canaries += plan.canaries
 
 
