@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
-from cmr_lib.evaluation import ranks, retrieval
+from cmr_lib.evaluation import pairs, ranks, retrieval
 
 
 def levels(rng, n, gallery, width=3):
@@ -67,6 +67,32 @@ def test_strict_ranks_are_those_of_the_smaller_module_and_ndcg_that_of_scikit_le
     by_label = ranks.search(image, text, ranks.Right.labels(labels, apart=False))
     wanted = ndcg_score(labels[:, None] == labels, image @ text.T, k=10)
     assert by_label.ndcg(10).mean() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("n", [1, 7, 400])
+def test_both_ways_from_one_product_are_the_exact_ranks_ties_included(n, monkeypatch):
+    rng = np.random.default_rng(n)
+    monkeypatch.setattr(pairs, "BLOCK_BYTES", 4 * n * 3)  # three rows a block
+    image = rng.normal(size=(n, 6))
+    text = image + rng.normal(size=(n, 6))
+    text[: n // 4], image[n // 2 : n // 2 + 3] = text[0], image[n // 2]  # equal texts, equal images
+    image, text = ((part / np.linalg.norm(part, axis=1, keepdims=True)).astype(np.float32) for part in (image, text))
+    for found, (queries, gallery) in zip(
+        ranks.search_pairs(image, text, 5), ((image, text), (text, image)), strict=True
+    ):
+        wanted = ranks.search(queries, gallery, ranks.Right.multi(np.arange(n)), 5)
+        similarity = np.round(queries.astype(float) @ gallery.T.astype(float), 6)
+        own = np.diag(similarity)[:, None]
+        assert found.first.better.tolist() == (similarity > own).sum(axis=1).tolist()
+        assert found.first.ties.tolist() == ((similarity == own).sum(axis=1) - 1).tolist()
+        assert found.gains == pytest.approx(wanted.gains)
+
+
+def test_pairs_that_are_not_pairs_are_refused():
+    with pytest.raises(ValueError, match="Not aligned, or nothing to find: 3 images, 2 texts"):
+        ranks.search_pairs(np.eye(3), np.eye(3)[:2])
+    with pytest.raises(ValueError, match="hold NaN or infinity"):
+        ranks.search_pairs(np.eye(3) * np.nan, np.eye(3))
 
 
 def test_a_constant_similarity_scores_chance_in_every_number_of_the_table():
