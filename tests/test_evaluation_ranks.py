@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
+from cmr_lib import params
 from cmr_lib.evaluation import pairs, ranks, retrieval
+
+SETTINGS = params.Retrieval(
+    out_dir="o", in_root="i", seed=1, recall_at=[1, 10], gallery_size=10, gallery_draws=5, bootstrap=100
+)
 
 
 def levels(rng, n, gallery, width=3):
@@ -124,9 +129,13 @@ def test_recall_falls_with_the_gallery_as_drawn_galleries_do():
     image = rng.normal(size=(60, 6))
     text = image + 1.5 * rng.normal(size=(60, 6))
     image, text = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (image, text))
-    curve = ranks.recall_by_gallery(ranks.search(image, text, ranks.Right.strict(60)), [1], [10, 60, 100])
+    found = ranks.search(image, text, ranks.Right.strict(60))
+    curve = ranks.recall_by_gallery(found, range(60), [1], [10, 60, 100], SETTINGS)
     assert curve["gallery"].tolist() == [10, 60]
     assert curve["value"].is_monotonic_decreasing
+    assert (curve["low"] < curve["value"]).all()
+    assert (curve["value"] < curve["high"]).all()
+    assert curve["chance"].tolist() == pytest.approx([1 / 10, 1 / 60])
     drawn = []
     for _ in range(300):
         chosen = rng.permutation(60)[:10]

@@ -19,8 +19,10 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.stats import hypergeom
 
+from cmr_lib import params
 from cmr_lib.evaluation import pairs, retrieval, statistics
 
+CURVE = ["k", "gallery", "value", "low", "high", "n", "n_patients", "chance"]
 RECALL_AT = (1, 5, 10, 50)
 COLUMNS = ["metric", "k", "gallery", "value", "low", "high", "n", "n_patients", "unanswered", "chance"]
 BLOCK_BYTES = 8 * 2**20  # of one block of similarities: near the size of a processor cache
@@ -257,15 +259,19 @@ def rank_table(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def recall_by_gallery(found: Found, at: Sequence[int], sizes: Sequence[int]) -> pd.DataFrame:
-    """Recall@k in random galleries of each size (columns k, gallery, value, chance), exact over all galleries.
+def recall_by_gallery(
+    found: Found, patients: Sequence[Any], at: Sequence[int], sizes: Sequence[int], settings: params.Retrieval
+) -> pd.DataFrame:
+    """Recall@k in random galleries of each size (CURVE), exact over all galleries, with 95 % intervals by patient.
 
     For one right item a query (`Right.strict`); a size above the whole gallery is left out.
     """
-    rows = [
-        (k, size, float(found.first.hits_in_random_gallery(k, size).mean()), min(1.0, k / size))
-        for k in at
-        for size in sorted(sizes)
-        if size <= found.first.gallery
-    ]
-    return pd.DataFrame(rows, columns=["k", "gallery", "value", "chance"])
+    rows = []
+    for k in at:
+        for size in (size for size in sorted(sizes) if size <= found.first.gallery):
+            hits = found.first.hits_in_random_gallery(k, size)
+            numbers = statistics.summarise(
+                hits, patients, statistics.mean, settings.bootstrap, settings.seed, is_share=True
+            )
+            rows.append({"k": k, "gallery": size, **numbers, "chance": min(1.0, k / size)})
+    return pd.DataFrame(rows, columns=CURVE)
