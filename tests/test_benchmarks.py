@@ -3,8 +3,9 @@
 import sys
 
 import dicom_maker as maker
+import pytest
 
-from benchmarks import clip_reads, many_studies, reading
+from benchmarks import clip_reads, many_studies, reading, retrieval
 
 
 def test_clip_reads_prints_its_line_for_the_log(monkeypatch, capsys):
@@ -32,3 +33,29 @@ def test_reading_counts_images_and_compares_sides(tmp_path):
     found = reading.measure_files(tmp_path, 1)
     assert found["images"] == 4
     assert "× dcmread" in reading._in_words("a study", found)
+
+
+PEER = """
+import numpy as np
+def _ranks(sims):
+    return (sims > np.diag(sims)[:, None]).sum(axis=1)
+def t2v_metrics(sims):
+    return {f"R{k}": 100 * np.mean(_ranks(sims) < k) for k in (1, 5, 10, 50)} | {"MedR": np.median(_ranks(sims)) + 1}
+def v2t_metrics(sims):
+    return t2v_metrics(sims.T)
+"""
+
+
+def test_retrieval_is_compared_with_the_metric_file_of_a_checkout(tmp_path, monkeypatch, capsys):
+    with pytest.raises(FileNotFoundError, match=r"No model/metric\.py"):
+        retrieval.peer_of(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "metric.py").write_text(PEER)
+    words = ["--peer", str(tmp_path), "--sizes", "60", "--cohort", "80", "--large", "200", "--queries", "40"]
+    monkeypatch.setattr(sys, "argv", ["retrieval.py", *words, "--width", "8", "--rounds", "1"])
+    monkeypatch.setattr(retrieval, "WANTED_S", 60 * 13_787 / 80)
+    retrieval.main()
+    line = capsys.readouterr().out
+    assert "N = 60" in line
+    assert "recalls apart by at most 0.0000" in line
+    assert "40 queries in 200" in line

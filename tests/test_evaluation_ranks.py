@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
-from cmr_lib.evaluation import ranks, retrieval
+from cmr_lib import params
+from cmr_lib.evaluation import pairs, ranks, retrieval
+
+SETTINGS = params.Retrieval(
+    out_dir="o", in_root="i", seed=1, recall_at=[1, 10], gallery_size=10, gallery_draws=5, bootstrap=100
+)
 
 
 def levels(rng, n, gallery, width=3):
@@ -69,6 +74,32 @@ def test_strict_ranks_are_those_of_the_smaller_module_and_ndcg_that_of_scikit_le
     assert by_label.ndcg(10).mean() == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("n", [1, 7, 400])
+def test_both_ways_from_one_product_are_the_exact_ranks_ties_included(n, monkeypatch):
+    rng = np.random.default_rng(n)
+    monkeypatch.setattr(pairs, "BLOCK_BYTES", 4 * n * 3)  # three rows a block
+    image = rng.normal(size=(n, 6))
+    text = image + rng.normal(size=(n, 6))
+    text[: n // 4], image[n // 2 : n // 2 + 3] = text[0], image[n // 2]  # equal texts, equal images
+    image, text = ((part / np.linalg.norm(part, axis=1, keepdims=True)).astype(np.float32) for part in (image, text))
+    for found, (queries, gallery) in zip(
+        ranks.search_pairs(image, text, 5), ((image, text), (text, image)), strict=True
+    ):
+        wanted = ranks.search(queries, gallery, ranks.Right.multi(np.arange(n)), 5)
+        similarity = np.round(queries.astype(float) @ gallery.T.astype(float), 6)
+        own = np.diag(similarity)[:, None]
+        assert found.first.better.tolist() == (similarity > own).sum(axis=1).tolist()
+        assert found.first.ties.tolist() == ((similarity == own).sum(axis=1) - 1).tolist()
+        assert found.gains == pytest.approx(wanted.gains)
+
+
+def test_pairs_that_are_not_pairs_are_refused():
+    with pytest.raises(ValueError, match="Not aligned, or nothing to find: 3 images, 2 texts"):
+        ranks.search_pairs(np.eye(3), np.eye(3)[:2])
+    with pytest.raises(ValueError, match="hold NaN or infinity"):
+        ranks.search_pairs(np.eye(3) * np.nan, np.eye(3))
+
+
 def test_a_constant_similarity_scores_chance_in_every_number_of_the_table():
     same = np.ones((40, 4)) / 2
     groups = np.arange(40) // 4
@@ -98,9 +129,13 @@ def test_recall_falls_with_the_gallery_as_drawn_galleries_do():
     image = rng.normal(size=(60, 6))
     text = image + 1.5 * rng.normal(size=(60, 6))
     image, text = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (image, text))
-    curve = ranks.recall_by_gallery(ranks.search(image, text, ranks.Right.strict(60)), [1], [10, 60, 100])
+    found = ranks.search(image, text, ranks.Right.strict(60))
+    curve = ranks.recall_by_gallery(found, range(60), [1], [10, 60, 100], SETTINGS)
     assert curve["gallery"].tolist() == [10, 60]
     assert curve["value"].is_monotonic_decreasing
+    assert (curve["low"] < curve["value"]).all()
+    assert (curve["value"] < curve["high"]).all()
+    assert curve["chance"].tolist() == pytest.approx([1 / 10, 1 / 60])
     drawn = []
     for _ in range(300):
         chosen = rng.permutation(60)[:10]

@@ -108,14 +108,10 @@ def macro_auroc(
 
     A class that a resample does not hold is left out of that resample's mean.
     """
-    true, scores, found = values[:, 0], values[:, 1:], []
-    for code in range(scores.shape[1]):
-        lead = scores[:, code] - np.delete(scores, code, axis=1).max(axis=1)
-        found.append(statistics.auroc(np.stack([(true == code).astype(float), lead], axis=1), weights))
-    table = np.stack(found)
-    known = np.isfinite(table)
-    total = np.where(known, table, 0.0).sum(axis=0)
-    return np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0))
+    scores = values[:, 1:]
+    others = [np.delete(scores, code, axis=1).max(axis=1) for code in range(scores.shape[1])]
+    leads = scores - np.stack(others, axis=1)
+    return statistics.macro_auroc(np.concatenate([values[:, :1], leads], axis=1), weights)
 
 
 def _over_episodes(episodes: int) -> Callable[[statistics.Values, statistics.Weights], Float[np.ndarray, " samples"]]:

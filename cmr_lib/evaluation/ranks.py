@@ -19,12 +19,15 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.stats import hypergeom
 
-from cmr_lib.evaluation import retrieval, statistics
+from cmr_lib import params
+from cmr_lib.evaluation import pairs, retrieval, statistics
 
+CURVE = ["k", "gallery", "value", "low", "high", "n", "n_patients", "chance"]
 RECALL_AT = (1, 5, 10, 50)
 COLUMNS = ["metric", "k", "gallery", "value", "low", "high", "n", "n_patients", "unanswered", "chance"]
-BLOCK_BYTES = 32 * 2**20  # of one block of similarities
-BELOW_ALL = -2.0  # no cosine is as low
+BLOCK_BYTES = 8 * 2**20  # of one block of similarities: near the size of a processor cache
+STEPS = 10.0**retrieval.DECIMALS  # similarities are compared as whole numbers of this many parts of 1
+BELOW_ALL = -1e30  # finite, and below every similarity
 
 Queries = Float[np.ndarray, "queries embed"]
 Gallery = Float[np.ndarray, "gallery embed"]
@@ -112,19 +115,47 @@ def reciprocal_rank(better: Labels, ties: Labels, level: Labels) -> Float[np.nda
 
 
 # --- search -----------------------------------------------------------------------------------------------------
-def _blocks(queries: Queries, gallery: Gallery, right: Right) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """(rows, similarity, which items are right) of a few queries at a time; the own row last of all, where apart."""
-    turned = np.ascontiguousarray(gallery.T, dtype=float)
-    size = max(1, BLOCK_BYTES // (8 * len(gallery)))
+def _blocks(queries: Queries, gallery: Gallery) -> Iterator[tuple[slice, np.ndarray]]:
+    """(rows, similarity in whole steps) of a few queries at a time; the next block overwrites it."""
+    turned = np.ascontiguousarray(gallery.T, dtype=float) * STEPS
+    size = min(len(queries), max(1, BLOCK_BYTES // (8 * len(gallery))))
+    held = np.empty((size, len(gallery)))
     for start in range(0, len(queries), size):
         rows = slice(start, min(start + size, len(queries)))
-        similarity = queries[rows].astype(float) @ turned
-        np.round(similarity, retrieval.DECIMALS, out=similarity)
-        positives = right.queries[rows, None] == right.gallery
-        if right.apart:
-            own = np.arange(rows.stop - start), np.arange(start, rows.stop)
-            similarity[own], positives[own] = BELOW_ALL, False
-        yield rows, similarity, positives
+        similarity = np.matmul(queries[rows].astype(float), turned, out=held[: rows.stop - start])
+        yield rows, np.rint(similarity, out=similarity)
+
+
+def _only_item(right: Right) -> Labels | None:
+    """The gallery row of each query's one right item; None where a query has none or several, or is taken out."""
+    order = np.argsort(right.gallery, kind="stable")
+    numbers = right.gallery[order]
+    first, last = (np.searchsorted(numbers, right.queries, side) for side in ("left", "right"))
+    return order[first] if not right.apart and len(first) and (last - first == 1).all() else None
+
+
+def _gains_of_one(found: retrieval.Places, depth: int) -> np.ndarray:
+    """Gains where each query has one right item: no sorting is needed, it lies anywhere in its tie."""
+    place = np.arange(depth)
+    inside = (place >= found.better[:, None]) & (place <= (found.better + found.ties)[:, None])
+    return inside / (found.ties[:, None] + 1.0)
+
+
+def _several_right(
+    rows: slice, similarity: np.ndarray, right: Right, depth: int
+) -> tuple[Labels, retrieval.Places, np.ndarray] | None:
+    """Rows of the block that have a right item, their places and gains; the own row last of all, where apart."""
+    positives = right.queries[rows, None] == right.gallery
+    if right.apart:
+        own = np.arange(rows.stop - rows.start), np.arange(rows.start, rows.stop)
+        similarity[own], positives[own] = BELOW_ALL, False
+    has = positives.any(axis=1)
+    if not has.any():
+        return None
+    if not has.all():
+        similarity, positives = similarity[has], positives[has]
+    found = retrieval.places(similarity, positives)
+    return np.flatnonzero(has) + rows.start, found, _gains(similarity, positives, depth)
 
 
 def _gains(similarity: np.ndarray, positives: np.ndarray, depth: int) -> Float[np.ndarray, "rows places"]:
@@ -150,22 +181,37 @@ def search(queries: Queries, gallery: Gallery, right: Right, depth: int = max(RE
     Raises ValueError for unequal lengths, NaN, an empty gallery, or when no query has a right item.
     """
     _checked(queries, gallery, right)
-    size = len(gallery) - right.apart
+    size, own = len(gallery) - right.apart, _only_item(right)
     depth, answered, parts, gains = min(depth, size), [], [], []
-    for rows, similarity, positives in _blocks(queries, gallery, right):
-        has = positives.any(axis=1)
-        if not has.all():
-            similarity, positives = similarity[has], positives[has]
-        if has.any():
-            answered.append(np.flatnonzero(has) + rows.start)
-            parts.append(retrieval.places(similarity, positives))
-            gains.append(_gains(similarity, positives, depth))
+    for rows, similarity in _blocks(queries, gallery):
+        if own is not None:
+            placed = retrieval.places_of_one(similarity, own[rows])
+            done = np.arange(rows.start, rows.stop), placed, _gains_of_one(placed, depth)
+        else:
+            done = _several_right(rows, similarity, right, depth)
+        if done is not None:
+            answered.append(done[0])
+            parts.append(done[1])
+            gains.append(done[2])
     if not parts:
         raise ValueError(f"None of {len(queries)} queries has a right item in the gallery of {size}.")
     names = ("better", "ties", "level", "positives")
     first = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
     rows = np.concatenate(answered)
     return Found(rows, retrieval.Places(**first, gallery=size), np.concatenate(gains), len(queries) - len(rows))
+
+
+def search_pairs(image: Queries, text: Gallery, depth: int = max(RECALL_AT)) -> tuple[Found, Found]:
+    """`search` of the strict case (`Right.strict`), image → report and report → image, several times as fast.
+
+    Raises ValueError for unequal lengths, none, or NaN.
+    """
+    rows = np.arange(len(image))
+    forth, back = (
+        Found(rows, placed, _gains_of_one(placed, min(depth, len(rows))), 0)
+        for placed in pairs.places_both_ways(image, text)
+    )
+    return forth, back
 
 
 # --- tables -----------------------------------------------------------------------------------------------------
@@ -213,15 +259,19 @@ def rank_table(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def recall_by_gallery(found: Found, at: Sequence[int], sizes: Sequence[int]) -> pd.DataFrame:
-    """Recall@k in random galleries of each size (columns k, gallery, value, chance), exact over all galleries.
+def recall_by_gallery(
+    found: Found, patients: Sequence[Any], at: Sequence[int], sizes: Sequence[int], settings: params.Retrieval
+) -> pd.DataFrame:
+    """Recall@k in random galleries of each size (CURVE), exact over all galleries, with 95 % intervals by patient.
 
     For one right item a query (`Right.strict`); a size above the whole gallery is left out.
     """
-    rows = [
-        (k, size, float(found.first.hits_in_random_gallery(k, size).mean()), min(1.0, k / size))
-        for k in at
-        for size in sorted(sizes)
-        if size <= found.first.gallery
-    ]
-    return pd.DataFrame(rows, columns=["k", "gallery", "value", "chance"])
+    rows = []
+    for k in at:
+        for size in (size for size in sorted(sizes) if size <= found.first.gallery):
+            hits = found.first.hits_in_random_gallery(k, size)
+            numbers = statistics.summarise(
+                hits, patients, statistics.mean, settings.bootstrap, settings.seed, is_share=True
+            )
+            rows.append({"k": k, "gallery": size, **numbers, "chance": min(1.0, k / size)})
+    return pd.DataFrame(rows, columns=CURVE)

@@ -93,6 +93,19 @@ def places(similarity: Similarity, positives: Bool[np.ndarray, "queries gallery"
     )
 
 
+def places_of_one(similarity: Similarity, own: Int[np.ndarray, " queries"]) -> Places:
+    """`places` where row own[i] of the gallery is query i's one right item: two passes, no mask.
+
+    Raises ValueError for a similarity of the right item that is not finite.
+    """
+    best = np.take_along_axis(similarity, own[:, None], axis=1)
+    if not np.isfinite(best).all():
+        raise ValueError("The similarity holds NaN or infinity: leave studies without a report out.")
+    one = np.ones(len(own), dtype=int)
+    level = np.count_nonzero(similarity == best, axis=1)
+    return Places(np.count_nonzero(similarity > best, axis=1), level - 1, one, one, similarity.shape[1])
+
+
 def ranks(
     similarity: Similarity, positives: Bool[np.ndarray, "queries gallery"] | None = None
 ) -> Float[np.ndarray, " queries"]:
@@ -134,8 +147,10 @@ def embedding_places(
     for start in range(0, n, block):
         rows = slice(start, min(start + block, n))
         similarity = np.round(queries[rows].astype(float) @ gallery.astype(float).T, DECIMALS)
-        right = own[rows, None] == np.arange(n) if groups is None else groups[rows, None] == groups
-        parts.append(places(similarity, right))
+        alone = groups is None
+        parts.append(
+            places_of_one(similarity, own[rows]) if alone else places(similarity, groups[rows, None] == groups)
+        )
     counts = {
         name: np.concatenate([getattr(part, name) for part in parts])
         for name in ("better", "ties", "level", "positives")

@@ -7,6 +7,7 @@ successes without a spread gets Wilson's interval (Wilson 1927, JASA 22:209).
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from statistics import NormalDist
 from typing import Any
 
@@ -19,6 +20,7 @@ Values = Num[np.ndarray, "rows *columns"]
 Weights = Float[np.ndarray, "samples rows"]
 Statistic = Callable[[Values, Weights], Float[np.ndarray, " samples"]]
 BLOCK = 250  # resamples held in memory at once
+KEPT_WEIGHTS = 2_000_000  # numbers (8 bytes each) of a set of resamples that is kept
 
 
 # --- statistics: (values, weights) -> one number a resample -----------------------------------------------------
@@ -77,6 +79,20 @@ def auroc(values: Float[np.ndarray, "rows 2"], weights: Weights) -> Float[np.nda
     return _ratio(wins, (weights @ positive.astype(float)) * (weights @ (~positive).astype(float)))
 
 
+def macro_auroc(values: Float[np.ndarray, "rows columns"], weights: Weights) -> Float[np.ndarray, " samples"]:
+    """Mean over classes of the AUROC of each against the rest; columns: code of the class, then a score a class.
+
+    A class that a resample does not hold is left out of that resample's mean.
+    """
+    true = values[:, 0]
+    pairs = [
+        np.stack([(true == code).astype(float), values[:, 1 + code]], axis=1) for code in range(values.shape[1] - 1)
+    ]
+    table = np.stack([auroc(pair, weights) for pair in pairs])
+    known = np.isfinite(table)
+    return _ratio(np.where(known, table, 0.0).sum(axis=0), known.sum(axis=0).astype(float))
+
+
 def _ratio(top: Float[np.ndarray, " samples"], bottom: Float[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
     """`top / bottom`, NaN where the bottom is zero."""
     return np.divide(top, bottom, out=np.full_like(top, np.nan), where=bottom > 0)
@@ -88,9 +104,23 @@ def _codes(patients: Iterable[Any]) -> tuple[int, Int[np.ndarray, " rows"]]:
     return len(names), codes
 
 
-def _resamples(patients: Iterable[Any], samples: int, seed: int) -> Iterator[Weights]:
-    """Blocks of weights: how often each row is in each resample of patients."""
+def _resamples(patients: Iterable[Any], samples: int, seed: int) -> Iterable[Weights]:
+    """Blocks of weights: how often each row is in each resample of patients. The last few sets are kept."""
     n, codes = _codes(patients)
+    small = samples * len(codes) <= KEPT_WEIGHTS
+    return _kept(n, codes.tobytes(), samples, seed) if small else _drawn(n, codes, samples, seed)
+
+
+@lru_cache(maxsize=4)
+def _kept(n: int, codes: bytes, samples: int, seed: int) -> tuple[Weights, ...]:
+    """`_drawn`, made once for the many numbers of one table."""
+    blocks = tuple(_drawn(n, np.frombuffer(codes, dtype=np.intp), samples, seed))
+    for block in blocks:
+        block.flags.writeable = False
+    return blocks
+
+
+def _drawn(n: int, codes: Int[np.ndarray, " rows"], samples: int, seed: int) -> Iterator[Weights]:
     generator = project.rng(seed, "bootstrap")
     for start in range(0, samples, BLOCK):
         size = min(BLOCK, samples - start)

@@ -89,6 +89,82 @@ def rank_histogram(
     return fig
 
 
+def gallery_curve(table: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
+    """Recall@k by the size of the gallery with 95 % intervals, one panel a direction; dotted: chance of the same k.
+
+    table: question, k, gallery, value, low, high, n, chance.
+    """
+    if table.empty:
+        return style.nothing(NOTHING, note)
+    ways = list(dict.fromkeys(table["question"]))
+    fig, axes = style.canvas(1, len(ways), width=style.PAGE, height=2.7, note=note, sharey=True)
+    looks = list(zip((style.BLUE, style.ORANGE, style.GREEN, style.RED), "os^D", strict=True))
+    for place, way in zip(axes[0], ways, strict=True):
+        rows = table[table["question"] == way]
+        for (colour, marker), (k, part) in zip(looks, rows.groupby("k", sort=True), strict=False):
+            place.errorbar(
+                part["gallery"],
+                part["value"],
+                yerr=style.interval(part["value"], part["low"], part["high"]),
+                color=colour,
+                marker=marker,
+                capsize=2,
+                label=f"k = {k:g}",
+            )
+            place.plot(part["gallery"], part["chance"], color=colour, linestyle=":", linewidth=0.9)
+        place.set_xscale("log")
+        sizes = sorted(rows["gallery"].unique())
+        place.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        place.minorticks_off()
+        place.set(xlabel="studies in the gallery", ylim=(-0.02, 1.02))
+        place.set_title(f"{way}  (n = {rows['n'].iloc[0]}; dotted: chance)")
+    axes[0, 0].set_ylabel("recall@k")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, names, loc="outside upper center", ncols=len(names))
+    return fig
+
+
+QUESTION_LOOKS = {
+    "image → image": (style.BLUE, "o"),
+    "image → report": (style.GREEN, "^"),
+    "sentence → image": (style.ORANGE, "s"),
+}
+
+
+def precision_by_label(table: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
+    """Precision among the first ten with 95 % intervals, a row a label, a marker a question, chance as a grey bar.
+
+    table: question, right (the label), value, low, high, n (queries), gallery, chance, of one metric.
+    """
+    rows = table.dropna(subset=["value"])
+    if rows.empty:
+        return style.nothing("n = 0: no study has a label to share", note)
+    labels = list(dict.fromkeys(rows["right"]))
+    asked = [question for question in QUESTION_LOOKS if (rows["question"] == question).any()]
+    fig, axes = style.canvas(width=style.PAGE, height=0.9 + 0.3 * len(labels), note=note)
+    place = axes[0, 0]
+    for number, question in enumerate(asked):
+        part = rows[rows["question"] == question]
+        colour, marker = QUESTION_LOOKS[question]
+        y = np.asarray([labels.index(label) for label in part["right"]]) + (number - (len(asked) - 1) / 2) * 0.24
+        bars = style.interval(part["value"], part["low"], part["high"])
+        place.errorbar(part["value"], y, xerr=bars, fmt=marker, color=colour, capsize=2, label=question)
+        label = "chance" if not number else None
+        place.scatter(part["chance"], y, marker="|", s=50, color=style.GREY, linewidths=1.6, label=label)
+    having = rows[rows["question"] == asked[0]].set_index("right")["n"]
+    names = [
+        f"{style.words(label)} (n = {having[label]})" if label in having else style.words(label) for label in labels
+    ]
+    place.set_yticks(range(len(labels)), names)
+    place.set_ylim(len(labels) - 0.5, -0.5)
+    place.set(
+        xlabel=f"precision among the first 10 of {rows['gallery'].max():.0f} (n: {asked[0]} queries)",
+        xlim=(-0.02, 1.02),
+    )
+    fig.legend(loc="outside upper center", ncols=4)
+    return fig
+
+
 @dataclass(frozen=True)
 class Found:
     """One report that a study retrieved."""
