@@ -12,11 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 REQUIRED = os.environ.get("CMR_BROWSER") == "required"  # set by .ci/run where a browser could be installed
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
          "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"]  # fmt: skip
-READY_S = 60
+PATIENCE = float(os.environ.get("CMR_PATIENCE", "1"))  # on a crowded machine, more
+READY_S = 120 * PATIENCE
+WIDTH, HEIGHT = 1300, 1000
+TALL, MOST_SHOTS = 2600, 12  # of a picture, in pixels, and how many
 
 # What the page is asked. `current` is the notebook in front.
 IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
@@ -50,14 +55,14 @@ def chromium(program: str) -> Iterator[Any]:
 
 
 @contextmanager
-def server(root: Path, home: Path) -> Iterator[str]:
-    """JupyterLab on a copy of the working files, as `make lab` starts it; its address, without a token.
+def server(root: Path, home: Path) -> Iterator[tuple[str, int]]:
+    """JupyterLab on a copy of the working files, as `make lab` starts it: its address and process.
 
     The two settings beyond the repository's are the test's own: no token on this loopback address, and the
     application within reach of the page's scripts.
     """
     words = ["lab", "--config=jupyter_server_config.py", "--no-browser", "--allow-root", "--ServerApp.port=0",
-             "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True", "--ServerApp.ip=127.0.0.1"]  # fmt: skip
+             "--IdentityProvider.token=", "--LabApp.expose_app_in_browser=True"]  # fmt: skip
     places = {
         "HOME": str(home), "JUPYTER_RUNTIME_DIR": str(home / "runtime"), "JUPYTER_CONFIG_DIR": str(home / "config"),
         "JUPYTER_DATA_DIR": str(home / "data"), "IPYTHONDIR": str(home / "ipython"), "PYTHONPATH": str(root),
@@ -71,7 +76,7 @@ def server(root: Path, home: Path) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
         )  # fmt: skip
     try:
-        yield _address(process, log)
+        yield _address(process, log), process.pid
     finally:
         process.terminate()  # shuts its kernels down as well
         try:
@@ -94,8 +99,9 @@ def _address(process: subprocess.Popen, log: Path) -> str:
 class Lab:
     """One page of JupyterLab."""
 
-    def __init__(self, browser: Any, address: str) -> None:
-        self.page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    def __init__(self, browser: Any, address: str, server_pid: int) -> None:
+        self.address, self.server = address, psutil.Process(server_pid)
+        self.page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         self.page.set_default_timeout(READY_S * 1000)
         self.asked: list[str] = []  # every address that the page wanted
         self.page.on("request", lambda request: self.asked.append(request.url))
@@ -111,9 +117,7 @@ class Lab:
     def open(self, path: str) -> None:
         """Open a notebook and wait until its kernel is idle (before that, Run All runs nothing, silently)."""
         self.command("docmanager:open", {"path": path, "factory": "Notebook"})
-        self.page.wait_for_function(
-            "path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=path
-        )
+        self.page.wait_for_function("path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=path)
         self.page.wait_for_function(IDLE)
 
     def run_all(self, limit_s: float) -> float:
@@ -132,15 +136,40 @@ class Lab:
         outputs = [output for cell in self.cells() for output in cell["outputs"]]
         return [f"{one['ename']}: {one['evalue']}" for one in outputs if one["output_type"] == "error"]
 
+    def changed(self, element: Any, attribute: str, before: str | None) -> None:
+        """Wait until an attribute of an element is another than before."""
+        script = "([element, name, before]) => element.getAttribute(name) !== before"
+        self.page.wait_for_function(script, arg=[element.element_handle(), attribute, before])
+
+    def kernel_s(self) -> float:
+        """Processor seconds of the running kernel and all it started: unlike a clock, no matter who else is busy."""
+        kernels = [child for child in self.server.children() if "ipykernel_launcher" in " ".join(child.cmdline())]
+        spent = [one.cpu_times() for kernel in kernels for one in (kernel, *kernel.children(recursive=True))]
+        return sum(one.user + one.system + one.children_user + one.children_system for one in spent)
+
     def save(self) -> None:
         """Save the notebook in front."""
         self.command("docmanager:save")
 
+    def shots(self, folder: Path, stem: str) -> None:
+        """Pictures of the whole notebook in front, top to bottom: STEM-0.png, STEM-1.png, …"""
+        self.page.set_viewport_size({"width": WIDTH, "height": TALL})
+        self.page.wait_for_timeout(500)
+        for number in range(MOST_SHOTS):
+            scroll = "number => { const pane = document.querySelector('.jp-mod-current .jp-WindowedPanel-outer, "
+            scroll += ".jp-NotebookPanel:not(.lm-mod-hidden) .jp-WindowedPanel-outer'); "
+            scroll += "pane.scrollTop = number * (pane.clientHeight - 100); "
+            scroll += "return pane.scrollTop + pane.clientHeight >= pane.scrollHeight - 1 }"
+            last = self.page.evaluate(scroll, number)
+            self.page.wait_for_timeout(700)
+            self.page.screenshot(path=folder / f"{stem}-{number}.png")
+            if last:
+                break
+        self.page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+
     def close(self) -> None:
         """End the notebook's kernel and close it."""
-        self.page.evaluate(
-            "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown() }"
-        )
+        self.page.evaluate("async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown() }")
         self.page.evaluate("() => { window.jupyterapp.shell.currentWidget.close() }")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from cmr_lib import params, project
-from cmr_lib.clips import origin, prepare, store
+from cmr_lib.clips import dataset, origin, prepare, store
 from cmr_lib.evaluation import embed, released
 from cmr_lib.ingest import studies
 from cmr_lib.models import vocabulary
@@ -81,10 +81,11 @@ def of(model: released.Released, clips: store.ClipStore, hearts: pd.DataFrame, n
         texts = [report_text(row.findings, row.impression) for row in hearts.itertuples()]
         reports = pd.concat([hearts[["findings", "impression"]], reports], ignore_index=True)
         text = np.concatenate([embed.embed_texts(model.model, model.tokenizer, texts), text])
+    planned = dataset.StudyDataset(clips, hearts["study_key"].tolist(), model.frames)
     known = (model.reports["findings"] + " " + model.reports["impression"]).map(vocabulary.words_of)
     return Gallery(
         hearts=hearts.reset_index(drop=True),
-        image=released.embed_store(model, clips, hearts["study_key"].tolist()),
+        image=embed.embed_studies(model.model, planned, model.frames.crop_px, progress=False),
         reports=reports,
         text=text,
         cine=lambda key: clips.frames(clips.middle_cine(key)),
