@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 REQUIRED = os.environ.get("CMR_BROWSER") == "required"  # set by .ci/run where a browser could be installed
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -39,6 +40,15 @@ def browser_program() -> str | None:
     """The browser to drive: $CMR_CHROMIUM, or Debian's."""
     named = os.environ.get("CMR_CHROMIUM")
     return named or next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+def needed_program() -> str:
+    """The browser to drive; where there is none the test is skipped, or fails if $CMR_BROWSER says `required`."""
+    program = browser_program()
+    if program is None:
+        assert not REQUIRED, "CMR_BROWSER=required, but there is no Chromium on PATH and CMR_CHROMIUM is not set"
+        pytest.skip("no browser: `apt-get install chromium`, or set CMR_CHROMIUM to a Chromium or Chrome")
+    return program
 
 
 @contextmanager

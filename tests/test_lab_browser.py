@@ -47,10 +47,7 @@ def copy(smoke_copy) -> Path:
 @pytest.fixture(scope="module")
 def page(copy):
     """JupyterLab on the copy, in a browser."""
-    program = lab.browser_program()
-    if program is None:
-        assert not lab.REQUIRED, "CMR_BROWSER=required, but there is no Chromium on PATH and CMR_CHROMIUM is not set"
-        pytest.skip("no browser: `apt-get install chromium`, or set CMR_CHROMIUM to a Chromium or Chrome")
+    program = lab.needed_program()
     with (
         lab.temporary_home() as home,
         lab.server(copy, Path(home)) as (address, process),

@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,9 @@ NOTE = (
     "<p class='note'>Every heart here is a <b>synthetic phantom</b>, every report and patient invented. Nothing here is"
     " for clinical use.</p>"
 )
-CARDS = ("outputs/demo/preprocess/data_card.md", "outputs/demo/pretrain/model_card.md", "weights/demo/card.md")
+CARDS = ("preprocess/data_card.md", "pretrain/model_card.md")
+SHIPPED = "weights/demo/card.md"
+FRONT = "figures/front.png"
 QUESTION = re.compile(r"\*\*Question\.\*\*\s*(.+?)(?:\n\s*\n|$)", re.DOTALL)
 
 
@@ -76,9 +78,9 @@ class Site:
             self.copies[stage] = pages.read_notebook(copy)
             self.notebook(file, self.copies[stage], file.stem[:2], f"make repro ARGS={stage}")
 
-    def others(self, copy_of: Callable[[Path], Path]) -> None:
-        """The tour and the lessons."""
-        for file in catalogue.others(self.root):
+    def others(self, files: Sequence[Path], copy_of: Callable[[Path], Path]) -> None:
+        """The tour, or the lessons."""
+        for file in files:
             print(f"make report: {file.stem}", file=sys.stderr)
             nb = pages.read_notebook(copy_of(file))
             what = "lesson" if file.parent.name == "lessons" else file.stem[:2]
@@ -98,9 +100,10 @@ class Site:
 
     def figure(self, file: Path, title: str, says: str, command: str, where: str) -> str:
         """One figure, its picture copied beside the page."""
-        target = self.out / "figures" / f"{file.parent.parent.name}_{file.name}"
-        project.write_bytes(target, file.read_bytes())
-        return pages.figure(f"figures/{target.name}", title, says, command, where)
+        own = file.parent.name == "figures"
+        target = f"figures/{file.parent.parent.name}_{file.name}" if own else FRONT
+        project.write_bytes(self.out / target, file.read_bytes())
+        return pages.figure(target, title, says, command, where)
 
     def tables(self) -> None:
         """The estimates and tables of each stage."""
@@ -116,7 +119,8 @@ class Site:
 
     def cards(self) -> None:
         """Data card and model cards."""
-        parts = [pages.markdown(project.require(self.root / card, "`make repro`").read_text()) for card in CARDS]
+        files = [*(self.outputs / card for card in CARDS), self.root / SHIPPED]
+        parts = [pages.markdown(project.require(file, "`make repro`").read_text(encoding="utf-8")) for file in files]
         self.write("cards.html", "Cards", NOTE + "<hr>".join(parts))
 
     def contents(self) -> None:
@@ -127,10 +131,9 @@ class Site:
             project.write_bytes(self.out / "interactive" / file.name, file.read_bytes())
             link = f'<a href="interactive/{file.name}">{html.escape(file.stem.replace("_", " "))}</a>'
             self.rows.append(("interactive", link, f"made by the stage {file.relative_to(self.outputs).parts[0]}"))
-        front = '<p><img src="figures/docs.png" alt="a heart finds its report"></p>'
-        name = f"{catalogue.FRONT.parent.parent.name}_{catalogue.FRONT.name}"
         body = f"<h1>Cardiac MRI studies and their reports, learned together</h1>{NOTE}"
-        body += front.replace("docs.png", name) + pages.listing(sorted(self.rows), ("", "notebook", "question"))
+        body += f'<p><img src="{FRONT}" alt="a heart finds its report"></p>'
+        body += pages.listing(self.rows, ("", "notebook", "question"))
         body += '<p><a href="figures.html">Every figure</a> · <a href="tables.html">every table</a> · '
         self.write("index.html", "CMRformer-open", body + '<a href="cards.html">data and model cards</a></p>')
 
@@ -143,8 +146,10 @@ def build(root: Path, outputs: Path, out: Path, copy_of: Callable[[Path], Path])
     """
     shutil.rmtree(out, ignore_errors=True)
     site = Site(root, outputs, out)
+    tour, *lessons = catalogue.others(root)
+    site.others([tour], copy_of)
     site.stages()
-    site.others(copy_of)
+    site.others(lessons, copy_of)
     site.figures()
     site.tables()
     site.cards()

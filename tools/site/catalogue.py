@@ -66,10 +66,10 @@ def stage_notebooks(root: Path) -> dict[str, Path]:
 
 
 def others(root: Path) -> list[Path]:
-    """The notebooks that are no stage: the tour and the lessons."""
+    """The notebooks that are no stage: the tour, then the lessons, each before its solutions."""
     stages = set(stage_notebooks(root).values())
     files = [*(root / "notebooks").glob("*.ipynb"), *(root / "notebooks" / "lessons").glob("*.ipynb")]
-    return sorted(file for file in files if file not in stages)
+    return sorted(set(files) - stages, key=lambda file: (file.name[:2], "solutions" in file.name))
 
 
 def catalogue(root: Path) -> list[Entry]:

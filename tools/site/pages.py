@@ -22,6 +22,7 @@ nav{border-bottom:1px solid #ccc;padding:.7em 0;margin-bottom:1.6em;font-size:.8
 a{color:#0b5394;text-decoration:none}a:hover{text-decoration:underline}h1{font-size:1.8em;line-height:1.2}
 h2{margin-top:1.9em}.note{background:#fff3cd;padding:.6em 1em;border-radius:6px}img{max-width:100%}
 img.math{max-width:none}.formula{display:block;text-align:center;margin:1em 0}
+table,td,th{border:0}td p{margin:0}
 table{border-collapse:collapse;font-size:.84em;display:block;overflow-x:auto;margin:1em 0}
 td,th{padding:.3em .7em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}th{background:#f5f5f5}
 pre,code{font:13px/1.45 "DejaVu Sans Mono",monospace}code{background:#f3f3f3;padding:.1em .3em;border-radius:3px}
@@ -81,7 +82,7 @@ def estimates(file: Path) -> str:
     """The estimates of a metrics.json (those with an n) as a table: value, interval, n, chance."""
     metrics = json.loads(file.read_text(encoding="utf-8"))
     found = {name: value for name, value in metrics.items() if isinstance(value, Mapping) and "value" in value}
-    rows = [{"metric": name} | {key: value.get(key) for key in ESTIMATE} for name, value in found.items()]
+    rows = [{"metric": name} | {key: value.get(key, float("nan")) for key in ESTIMATE} for name, value in found.items()]
     return frame(pd.DataFrame(rows, columns=["metric", *ESTIMATE])) if rows else "<p>No estimates, only counts.</p>"
 
 
