@@ -76,7 +76,9 @@ class LabelBrowser:
         self.table = sentence_table(self.texts)
         names = sorted({finding, *self.table["finding"]})
         self.finding = widgets.Select(options=names, value=finding, rows=10, description="finding")
-        self.status = widgets.ToggleButtons(options=[EVERY, *sorted(self.table["status"].unique())])
+        self.status = widgets.ToggleButtons(
+            options=[EVERY, *sorted(self.table["status"].unique())], style={"button_width": "7em"}
+        )
         self.line, self.head, self.answer = notice(), widgets.HTML(), widgets.HTML()
         right = widgets.VBox([self.status, self.line, self.head, self.answer])
         self.box = widgets.HBox([self.finding, right])

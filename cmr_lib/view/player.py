@@ -56,7 +56,8 @@ class CinePlayer:
         widgets.jslink((self.play, "value"), (self.phase, "value"))
         for knob in (self.phase, self.window, self.views):
             knob.observe(self._changed, names="value")
-        below = widgets.HBox([self.play, widgets.VBox([self.phase, self.window]), self.views])
+        knobs = [self.play, widgets.VBox([self.phase, self.window]), self.views]
+        below = widgets.HBox(knobs, layout={"align_items": "center"})
         self.box = widgets.VBox([self.image, self.caption, below, self.notice])
         self.load(named, caption)
 
