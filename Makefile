@@ -22,7 +22,7 @@ export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env repro experiments test lab embed verify lint lock clean
+.PHONY: help env repro experiments test lab report embed verify lint lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ lint: env  ## style, import floors, notebooks and files
 
 lab: env  ## JupyterLab; saving a notebook strips its outputs
 	"$(BIN)/jupyter" lab --config=jupyter_server_config.py $(ARGS)
+
+report: env  ## one offline site of the results: figures, tables, notebooks, lessons (ARGS=--quick: lessons not run)
+	"$(PY)" -m tools.report $(ARGS)
 
 embed: env  ## embed your own studies: STUDIES=folder OUT=folder [REPORTS=csv]
 	@test -n "$(STUDIES)" -a -n "$(OUT)" || { echo "Say which: make embed STUDIES=folder OUT=folder [REPORTS=reports.csv]" >&2; exit 2; }

@@ -28,4 +28,5 @@ c.FileContentsManager.pre_save_hook = strip_on_save
 warnings.filterwarnings("ignore", message="Overriding existing pre_save_hook")
 c.LabApp.extension_manager = "readonly"
 c.LabApp.news_url = None  # JupyterLab's news and update checks call out; a clinic's machine must not
+c.LabApp.app_settings_dir = str(ROOT / "tools" / "lab_settings")  # nor does Lab ask whether it may
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -50,6 +51,23 @@ def ten_studies(tmp_path_factory) -> Path:
     values["reader"] |= {"identifier_share": 0.0}
     cohort.write_hospital(params.check("simulate", values | {"seed": 77, "workers": 1}), progress=False)
     return folder
+
+
+@pytest.fixture(scope="session")
+def smoke_copy() -> Path:
+    """A copy of the working files in which smoke has run from nothing, made once for all tests that need its results.
+
+    While you work on a notebook, $CMR_SMOKE_COPY may name a copy below .ws/ that has run already: its files are
+    refreshed and nothing is run.
+    """
+    from tools import workspace
+
+    name = os.environ.get("CMR_SMOKE_COPY")
+    if not name:
+        shutil.rmtree(ROOT / ".ws" / "test-smoke", ignore_errors=True)
+    copy = workspace.refresh(ROOT, "smoke", name or "test-smoke")
+    assert name or workspace.reproduce(copy, ["--force"]) == 0
+    return copy
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("help", "env", "repro", "test", "lab", "embed", "experiments", "verify", "lint", "lock", "clean")
+VERBS = ("help", "env", "repro", "test", "lab", "report", "embed", "experiments", "verify", "lint", "lock", "clean")
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,13 +33,10 @@ def digests(copy: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
 
 
-@pytest.fixture(scope="module")
-def walked() -> Path:
+@pytest.fixture
+def walked(smoke_copy) -> Path:
     """A copy of the working files in which smoke has run from nothing."""
-    shutil.rmtree(ROOT / ".ws" / "test-smoke", ignore_errors=True)
-    copy = workspace.refresh(ROOT, "smoke", "test-smoke")
-    assert workspace.reproduce(copy, ["--force"]) == 0
-    return copy
+    return smoke_copy
 
 
 def test_every_stage_leaves_metrics_figures_and_an_executed_copy(walked):

@@ -10,6 +10,9 @@ from PIL import Image
 
 from cmr_lib import view
 from cmr_lib.types import Report
+from cmr_lib.view.player import CinePlayer, windowed
+
+KERNELLESS = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # ipywidgets without a running kernel
 
 
 @pytest.fixture
@@ -90,22 +93,113 @@ def test_the_player_falls_back_to_the_animation_in_a_run(beating, monkeypatch):
     assert view.cine_player(beating).data == view.cine_webp(beating).data
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # ipywidgets without a running kernel
-def test_the_slider_changes_the_picture_in_a_live_kernel(beating, monkeypatch):
+@pytest.fixture
+def live(monkeypatch):
+    """As in JupyterLab: no runner."""
     monkeypatch.delenv(view.RUN_VARIABLE, raising=False)
-    player = view.cine_player(beating)
-    image, (play, slider) = player.children[0], player.children[1].children
-    first = image.value
-    slider.value = 4
-    assert image.value != first
-    assert (play.max, slider.max) == (8, 8)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # ipywidgets without a running kernel
-def test_a_slider_draws_the_heart_anew(monkeypatch):
-    monkeypatch.delenv(view.RUN_VARIABLE, raising=False)
+def shown(player):
+    return np.asarray(opened(player.image.value).convert("L"), dtype=float)
+
+
+@KERNELLESS
+def test_phase_window_and_views_change_the_picture(beating, live):
+    player = CinePlayer({"SAX": beating, "4CH": beating[::-1]}, 1, 60, "")
+    first = shown(player)
+    assert first.shape == (24 + view.CAPTION_PX, 32 + view.GAP_PX + 32)
+    player.phase.value = 4
+    later = shown(player)
+    np.testing.assert_array_equal(later[view.CAPTION_PX :, :32], beating[4])
+    np.testing.assert_array_equal(later[view.CAPTION_PX :, 36:], beating[::-1][4])
+    player.window.value = (0, 100)  # 200 is above the window's top: white
+    assert shown(player)[view.CAPTION_PX :].max() == 255
+    player.views.value = ("4CH",)
+    assert shown(player).shape[1] == 32
+    assert "1 of 2 views" in player.notice.value
+    assert (player.play.max, player.phase.max) == (8, 8)
+
+
+def test_the_window_is_a_clipped_ramp():
+    frame = np.array([[0, 50, 100, 150, 255]], dtype=np.uint8)
+    assert windowed(frame, 50, 150).tolist() == [[0, 0, 128, 255, 255]]
+    assert windowed(frame, 0, 255).tolist() == frame.tolist()
+    assert windowed(frame, 100, 100).tolist() == [[0, 0, 0, 255, 255]]  # no division by nothing
+
+
+@KERNELLESS
+def test_no_view_chosen_is_a_sentence_and_the_picture_stays(beating, live):
+    player = CinePlayer({"SAX": beating, "4CH": beating}, 1, 60, "")
+    before = player.image.value
+    player.views.value = ()
+    assert "No view is chosen" in player.notice.value
+    assert player.image.value == before
+    player.views.value = ("SAX",)
+    assert "No view is chosen" not in player.notice.value
+
+
+@KERNELLESS
+def test_a_study_of_one_frame_says_so_and_cannot_be_played(beating, live):
+    player = CinePlayer({"LGE": beating[:1]}, 1, 60, "")
+    assert "One frame only" in player.notice.value
+    assert player.play.disabled
+    player.load({"SAX": beating})
+    assert not player.play.disabled
+    assert player.phase.max == 8
+
+
+@KERNELLESS
+def test_forty_views_open_with_six_and_all_fit_on_the_page(beating, live):
+    player = CinePlayer({f"view {i}": beating for i in range(40)}, 2, 60, "")
+    assert len(player.views.value) == 6
+    assert "6 of 40 views" in player.notice.value
+    player.views.value = player.views.options
+    height, width = shown(player).shape
+    assert width <= 1000
+    per_row = (1000 + view.GAP_PX) // (64 + view.GAP_PX)
+    rows = -(-40 // per_row)
+    assert height == rows * (48 + view.CAPTION_PX) + (rows - 1) * view.GAP_PX
+
+
+def test_a_grid_shows_chosen_frames_with_their_phase(beating):
+    grid = view.frame_grid({"SAX": beating, "LGE": beating[:1]}, columns=3, scale=1, caption="synthetic phantom").data
+    picture = np.asarray(opened(base64.b64decode(re.search(r"base64,([^\"]+)", grid)[1])).convert("L"), dtype=float)
+    assert picture.shape == (2 * (24 + view.CAPTION_PX) + view.GAP_PX, 3 * 32 + 2 * view.GAP_PX)
+    middle = picture[view.CAPTION_PX : 24 + view.CAPTION_PX, 36:68]
+    errors = [np.abs(middle - frame).mean() for frame in beating.astype(float)]
+    assert np.argmin(errors) == 3  # a third of the beat
+    assert "synthetic phantom" in grid
+
+
+def test_an_executed_copy_may_have_the_grid_instead(beating, monkeypatch):
+    monkeypatch.setenv(view.RUN_VARIABLE, "1")
+    assert view.cine_player(beating, static="grid").data == view.frame_grid(beating, scale=3).data
+    forty = view.cine_player({f"view {i}": beating for i in range(40)}, scale=1).data
+    assert forty == view.cine_webp({f"view {i}": beating for i in range(6)}, scale=1).data
+
+
+@KERNELLESS
+def test_values_that_cannot_be_drawn_are_a_sentence(live):
+    def draw(lvef):
+        if lvef > 70:
+            raise ValueError("lvef 5–70 % is wanted, got more.")
+        return np.full((2, 8, 8), round(lvef), dtype=np.uint8)
+
+    bench = view.sliders(draw, {"lvef": (10.0, 80.0, 60.0)})
+    knob, image, line = bench.children
+    before = image.value
+    knob.value = 75.0
+    assert "is wanted, got more" in line.value
+    assert image.value == before
+    knob.value = 20.0
+    assert line.value == ""
+    assert image.value != before
+
+
+@KERNELLESS
+def test_a_slider_draws_the_heart_anew(live):
     bench = view.sliders(lambda lvef: np.full((2, 8, 8), round(lvef), dtype=np.uint8), {"lvef": (10.0, 80.0, 60.0)})
-    knob, image = bench.children
+    knob, image, _ = bench.children
     first = image.value
     knob.value = 20.0
     assert image.value != first

@@ -1,0 +1,1 @@
+"""The parts of `make report`: what becomes a page, and how."""
