@@ -15,7 +15,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from cmr_lib import labels, params
-from cmr_lib.evaluation import fitting, statistics
+from cmr_lib.evaluation import fitting, held_out, statistics
 from cmr_lib.evaluation.material import Settings
 from cmr_lib.evaluation.probes import apply_probe
 from cmr_lib.types import Split
@@ -76,7 +76,8 @@ def targets(studies: pd.DataFrame) -> list[Target]:
     every = [code.value for code in labels.Diagnosis if code.value in seen]
     lvef = studies["lvef"].to_numpy(dtype=float)
     constant = float(np.nanmean(lvef[train]))
-    error = float(np.nanmean(np.abs(lvef[studies["split"] == Split.TEST.value] - constant)))
+    test = held_out.rows(studies["split"], "experiments: error of the training mean")
+    error = float(np.nanmean(np.abs(lvef[test] - constant)))
     return [
         diagnosis_target(studies, "five classes", [code.value for code in labels.FIVE_CLASSES]),
         diagnosis_target(studies, "all classes", every),
@@ -105,7 +106,7 @@ def answers(target: Target, features: Features, splits: pd.Series, probe: params
     the validation studies are all alike: nothing can be learned or chosen.
     """
     asked = np.isfinite(target.true) & np.isfinite(features).any(axis=1)
-    train, validation, test = (np.flatnonzero(asked & (splits == split.value).to_numpy()) for split in Split)
+    train, validation, test = held_out.three(splits, f"experiments: {target.name}, {target.stratum}", asked)
     found = np.full((len(features), 2), np.nan)
     if min(len(np.unique(target.true[rows])) for rows in (train, validation)) < 2:
         return found

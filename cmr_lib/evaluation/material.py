@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cmr_lib import params, project
 from cmr_lib.clips.store import ClipStore
-from cmr_lib.evaluation import embeddings
+from cmr_lib.evaluation import embeddings, held_out
 from cmr_lib.types import Split
 
 
@@ -89,4 +89,4 @@ class Material:
 
     def rows(self, split: Split) -> Int[np.ndarray, " rows"]:
         """Row numbers of a split."""
-        return np.flatnonzero(self.studies["split"].to_numpy() == split.value)
+        return held_out.rows_of(split, self.studies["split"], "experiments: rows of the material")
