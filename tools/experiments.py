@@ -13,11 +13,13 @@ from typing import Any
 import pandas as pd
 
 from cmr_lib import params, project
-from cmr_lib.evaluation import baselines, ceiling, controls, guards, lge_shuffle, negation
+from cmr_lib.evaluation import baselines, ceiling, controls, guards, lge_shuffle, negation, supervised
 from cmr_lib.evaluation.material import Material, Settings
 
 FOLDER = Path("experiments")
-EXPERIMENTS = {module.NAME: module for module in (baselines, lge_shuffle, ceiling, controls, guards, negation)}
+EXPERIMENTS = {
+    module.NAME: module for module in (baselines, lge_shuffle, ceiling, controls, guards, negation, supervised)
+}
 ESTIMATE = ["value", "low", "high", "n", "n_patients", "chance"]
 
 

@@ -39,6 +39,26 @@ class Ceiling(_Strict):
     gallery_size: Annotated[int, Field(ge=1)]
 
 
+class SupervisedRow(_Strict):
+    """One tower that learns from labels."""
+
+    name: str  # scratch | fine_tuned | a name of video.name
+    epochs: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    studies: Annotated[int, Field(ge=2)] | None  # training studies, whole patients; null: all
+    film: tuple[int, int] | None  # frames and side in pixels of what a torchvision body is given; null: its own
+
+
+class Supervised(_Strict):
+    """How towers learn from labels."""
+
+    batch_studies: Annotated[int, Field(ge=2)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip_norm: Annotated[float, Field(gt=0)]  # of the gradient
+    augment: params.Augment
+    rows: list[SupervisedRow]
+
+
 class Settings(_Strict):
     """experiments/params.yaml."""
 
@@ -47,6 +67,7 @@ class Settings(_Strict):
     probe: params.Probe
     baselines: Baselines
     ceiling: Ceiling
+    supervised: Supervised | None = None
 
 
 # --- material ----------------------------------------------------------------------------------------------------
