@@ -148,6 +148,8 @@ def label_rows(material: Material, settings: Settings) -> list[dict]:
         statistic = harness.mean_auroc if metric == "auroc" else _mean_balanced_accuracy
         place = {"target": "label_shuffle", "model": task, "metric": metric, "chance": chance}
         joined = [np.concatenate(draw[task], axis=1) for draw in draws if draw[task]]
+        if not joined:  # no finding has cases enough on both sides
+            continue
         for stratum, values in [*((f"draw {n + 1}", one) for n, one in enumerate(joined)), ("mean", None)]:
             values = np.concatenate(joined, axis=1) if values is None else values
             where = {**place, "stratum": stratum}

@@ -37,9 +37,11 @@ def subset(patients: pd.Series, rows: Int[np.ndarray, " rows"], most: int | None
     """At most so many of the rows, whole patients in a random order; None: all."""
     if most is None or most >= len(rows):
         return rows
-    names = project.rng(seed, "subset").permutation(np.unique(patients.iloc[rows].astype(str)))
-    place = patients.iloc[rows].astype(str).map({name: number for number, name in enumerate(names)}).to_numpy()
-    return np.sort(rows[np.argsort(place, kind="stable")[:most]])
+    owners = patients.iloc[rows].astype(str).to_numpy()
+    names, code, counts = np.unique(owners, return_inverse=True, return_counts=True)
+    order = project.rng(seed, "subset").permutation(len(names))
+    taken = order[np.cumsum(counts[order]) <= most]
+    return rows[np.isin(code, taken)]
 
 
 def learned(row: SupervisedRow, material: Material, classes: list[str], settings: Settings) -> Answers:

@@ -88,9 +88,9 @@ def train(model: Classifier, taught: Taught, row: SupervisedRow, how: Supervised
     """Train in place; a rest of an epoch that is no whole batch is left out."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=row.learning_rate, weight_decay=how.weight_decay)
     codes, lvef, weights = (
-        torch.from_numpy(taught.codes),
-        torch.from_numpy(taught.lvef).float(),
-        torch.from_numpy(taught.weights).float(),
+        torch.tensor(taught.codes),
+        torch.tensor(taught.lvef).float(),
+        torch.tensor(taught.weights).float(),
     )
     per_epoch = len(taught.codes) // how.batch_studies
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, row.epochs * per_epoch))
