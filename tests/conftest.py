@@ -4,6 +4,7 @@ import ast
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ for _name, _value in _reproducible_environment().items():
         os.environ[_name] = _value
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["DVC_NO_ANALYTICS"] = "1"
+# What tests read of toy splits is no reading of the demo's test split.
+os.environ["CMR_TEST_SPLIT_LOG"] = str(Path(tempfile.gettempdir()) / f"cmr-tests-{os.getpid()}" / "readings.jsonl")
 
 
 def real_data_folder() -> Path | None:

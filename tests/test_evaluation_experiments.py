@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cmr_lib import params
-from cmr_lib.evaluation import baselines, ceiling, controls, harness
+from cmr_lib.evaluation import baselines, ceiling, harness, lge_shuffle
 from cmr_lib.evaluation.material import Baselines, Settings
 from cmr_lib.training.start import start
 from tests.toy import ToyStore, toy_settings, toy_store
@@ -186,17 +186,17 @@ def test_comparison_has_every_input_and_paired_differences():
 @pytest.mark.parametrize("seed", range(5))
 def test_everybody_gets_somebody_elses_images_and_nobody_gives_twice(seed):
     patients = [f"p{number}" for number in np.random.default_rng(seed).integers(0, 15, 40)]
-    donors = controls.derangement(patients, seed)
+    donors = lge_shuffle.derangement(patients, seed)
     assert sorted(donors) == list(range(40))
     assert all(patients[row] != patients[donor] for row, donor in enumerate(donors))
     with pytest.raises(ValueError, match="3 of 4 studies"):
-        controls.derangement(["a", "a", "a", "b"], seed)
+        lge_shuffle.derangement(["a", "a", "a", "b"], seed)
 
 
 def test_exchange_moves_late_enhancement_and_leaves_cines():
     store, texts = toy_store(3)
     a, b, c = texts
-    moved = controls.exchange(store, {a: b, b: a, c: c})
+    moved = lge_shuffle.exchange(store, {a: b, b: a, c: c})
 
     def pictures(where, key, sequence):
         rows = where.index.index[(where.index.study_key == key) & (where.index.sequence == sequence)]
@@ -208,7 +208,7 @@ def test_exchange_moves_late_enhancement_and_leaves_cines():
     for mine, own in zip(pictures(moved, a, "cine"), pictures(store, a, "cine"), strict=True):
         np.testing.assert_array_equal(mine, own)
     with pytest.raises(ValueError, match="every donor must receive"):
-        controls.exchange(store, {a: b})
+        lge_shuffle.exchange(store, {a: b})
 
 
 def test_strata_hold_those_whom_only_late_enhancement_tells_apart():
@@ -222,7 +222,7 @@ def test_strata_hold_those_whom_only_late_enhancement_tells_apart():
         ("NIF", 1, "patchy", 1),
         ("ICM", 1, "transmural", 0),
     ]
-    found = controls.strata(pd.DataFrame(rows, columns=["diagnosis", "lge", "lge_pattern", "silent"]))
+    found = lge_shuffle.strata(pd.DataFrame(rows, columns=["diagnosis", "lge", "lge_pattern", "silent"]))
     assert np.flatnonzero(found["silent: DCM"]).tolist() == [0, 1]
     assert np.flatnonzero(found["silent: NOR, MYO, NIF"]).tolist() == [3, 4, 6]
     assert found["all"].all()
@@ -233,14 +233,14 @@ def test_shuffled_scores_lose_what_came_from_the_images():
     studies = studies.assign(lge_pattern="patchy", silent=0)
     random = np.random.default_rng(3)
     drawn = [random.permutation(features[:, 0]) for _ in range(3)]
-    scores = {controls.TRUE: [features[:, 0]] * 3, controls.SHUFFLED: drawn}
-    table = controls.compare(studies, scores, SETTINGS).set_index(["stratum", "model"])
+    scores = {lge_shuffle.TRUE: [features[:, 0]] * 3, lge_shuffle.SHUFFLED: drawn}
+    table = lge_shuffle.compare(studies, scores, SETTINGS).set_index(["stratum", "model"])
     for name, columns in scores.items():
         wanted = np.mean([roc_auc_score(studies.lge, values) for values in columns])
         assert table.loc[("all", name)].value == pytest.approx(wanted)
     lost = table.loc[("all", "true_lge_minus_shuffled_lge")]
     assert lost.low > 0.1
-    assert table.loc[("all", controls.SHUFFLED)].low < 0.5 < table.loc[("all", controls.SHUFFLED)].high
+    assert table.loc[("all", lge_shuffle.SHUFFLED)].low < 0.5 < table.loc[("all", lge_shuffle.SHUFFLED)].high
 
 
 # --- the ceiling -------------------------------------------------------------------------------------------------

@@ -14,13 +14,13 @@ from typing import Any
 import pandas as pd
 
 from cmr_lib import params, project
-from cmr_lib.evaluation import baselines, ceiling, controls
+from cmr_lib.evaluation import baselines, ceiling, controls, guards, lge_shuffle, negation, supervised
 from cmr_lib.evaluation.material import Material, Settings
 from cmr_lib.trials import ablations, seeds
 from cmr_lib.trials.settings import Trials
 
 FOLDER = Path("experiments")
-READING = {module.NAME: module for module in (baselines, controls, ceiling)}  # what the demo's training left
+READING = {module.NAME: module for module in (baselines, lge_shuffle, ceiling, controls, guards, negation, supervised)}  # what the demo's training left
 TRAINING = {module.NAME: module for module in (seeds, ablations)}
 EXPERIMENTS = READING | TRAINING
 ESTIMATE = ["value", "low", "high", "n", "n_patients", "chance", "lowest_seed", "highest_seed"]

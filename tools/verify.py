@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from cmr_lib import project
+from cmr_lib.evaluation import held_out
 
 # A number may differ by this much from the committed one, or by this share of it, whichever is larger. 0.03 is about
 # one standard error of a share near one half on the demo's test split (some 300 studies).
@@ -206,16 +207,28 @@ def verify(root: Path) -> Tally:
     return tally
 
 
+def readings_sentence(root: Path) -> str:
+    """How often the test split was read on this machine, by whom: for the reader to judge, nothing is wrong with it."""
+    counted = held_out.readings(root / held_out.LOG)
+    if counted.empty:
+        return "The test split was not read here yet."
+    often = ", ".join(f"{row.reader} {row.readings}" for row in counted.head(4).itertuples())
+    total = counted["readings"].sum()
+    return f"The test split was read {total} times here, by {len(counted)} readers (most: {often}): {held_out.LOG}."
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; exit code 1 when anything is wrong or nothing could be checked."""
     parser = argparse.ArgumentParser(prog="python -m tools.verify", description=__doc__.partition("\n")[0])
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[1], help="the repository")
-    tally = verify(parser.parse_args(arguments).root)
+    root = parser.parse_args(arguments).root
+    tally = verify(root)
     for line in tally.wrong:
         print(line)
     for name in tally.absent:
         print(f"{name}: not here (not made or not pulled), not checked.")
     print(f"{tally.checked} checked, {len(tally.wrong)} wrong")
+    print(readings_sentence(root))
     if not tally.checked:
         print("Nothing to check yet: run `make repro` first.", file=sys.stderr)
     return 1 if tally.wrong or not tally.checked else 0

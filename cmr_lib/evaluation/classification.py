@@ -15,9 +15,8 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int, Num
 
 from cmr_lib import params, project
-from cmr_lib.evaluation import fitting, statistics
+from cmr_lib.evaluation import fitting, held_out, statistics
 from cmr_lib.evaluation.probes import Probe, apply_probe
-from cmr_lib.types import Split
 
 COLUMNS = ["task", "method", "metric", "value", "low", "high", "n", "n_patients", "chance"]
 
@@ -192,11 +191,10 @@ def _class_codes(
 
 def _split_rows(splits: Strings, usable: Bool[np.ndarray, " studies"]) -> tuple[Int[np.ndarray, " rows"], ...]:
     """Row numbers of train, validation and test. Raises ValueError for an empty one."""
-    names = np.asarray([str(split) for split in splits], dtype=str)
-    rows = tuple(np.flatnonzero((names == split.value) & usable) for split in Split)
-    for split, found in zip(Split, rows, strict=True):
+    rows = held_out.three(splits, "classification: probes", usable)
+    for name, found in zip(held_out.NAMES, rows, strict=True):
         if not len(found):
-            raise ValueError(f"The {split.value} split holds no study with the label: a probe needs all three splits.")
+            raise ValueError(f"The {name} split holds no study with the label: a probe needs all three splits.")
     return rows
 
 

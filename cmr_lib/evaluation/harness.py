@@ -15,9 +15,9 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from cmr_lib import labels, params
-from cmr_lib.evaluation import fitting, statistics
+from cmr_lib.evaluation import fitting, held_out, statistics
 from cmr_lib.evaluation.material import Settings
-from cmr_lib.evaluation.probes import apply_probe
+from cmr_lib.evaluation.probes import Probe, apply_probe
 from cmr_lib.types import Split
 
 PHANTOM = "synthetic phantom"
@@ -76,7 +76,8 @@ def targets(studies: pd.DataFrame) -> list[Target]:
     every = [code.value for code in labels.Diagnosis if code.value in seen]
     lvef = studies["lvef"].to_numpy(dtype=float)
     constant = float(np.nanmean(lvef[train]))
-    error = float(np.nanmean(np.abs(lvef[studies["split"] == Split.TEST.value] - constant)))
+    test = held_out.rows(studies["split"], "experiments: error of the training mean")
+    error = float(np.nanmean(np.abs(lvef[test] - constant)))
     return [
         diagnosis_target(studies, "five classes", [code.value for code in labels.FIVE_CLASSES]),
         diagnosis_target(studies, "all classes", every),
@@ -105,22 +106,36 @@ def answers(target: Target, features: Features, splits: pd.Series, probe: params
     the validation studies are all alike: nothing can be learned or chosen.
     """
     asked = np.isfinite(target.true) & np.isfinite(features).any(axis=1)
-    train, validation, test = (np.flatnonzero(asked & (splits == split.value).to_numpy()) for split in Split)
+    train, validation, test = held_out.three(splits, f"experiments: {target.name}, {target.stratum}", asked)
     found = np.full((len(features), 2), np.nan)
     if min(len(np.unique(target.true[rows])) for rows in (train, validation)) < 2:
         return found
     inputs = complete(features, train)
     found[test, 0] = target.true[test]
-    if target.kind == "quantity":
-        fitted, _ = fitting.choose_ridge(inputs, target.true, train, validation, probe.ridge, target.outputs[0])
-        found[test, 1] = apply_probe(inputs[test], fitted)[:, 0]
-        return found
-    codes = np.where(asked, target.true, 0).astype(int)
-    fitted, _ = fitting.choose_logistic(inputs, codes, train, validation, list(target.outputs), probe.strengths)
-    chances = apply_probe(inputs[test], fitted)
-    known = np.asarray([target.outputs.index(name) for name in fitted.outputs])
-    found[test, 1] = chances[:, 1] if target.kind == "finding" else known[chances.argmax(axis=1)]
+    found[test, 1] = answer(target, fit(target, inputs, train, validation, probe), inputs[test])
     return found
+
+
+def fit(
+    target: Target,
+    inputs: Features,
+    train: Int[np.ndarray, " train"],
+    validation: Int[np.ndarray, " validation"],
+    probe: params.Probe,
+) -> Probe:
+    """The probe of a target, its strength chosen on the validation rows; inputs without NaN, rows with a true value."""
+    if target.kind == "quantity":
+        return fitting.choose_ridge(inputs, target.true, train, validation, probe.ridge, target.outputs[0])[0]
+    codes = np.nan_to_num(target.true).astype(int)
+    return fitting.choose_logistic(inputs, codes, train, validation, list(target.outputs), probe.strengths)[0]
+
+
+def answer(target: Target, fitted: Probe, inputs: Features) -> Float[np.ndarray, " studies"]:
+    """What a fitted probe says: a class number, the probability of a finding, or the quantity."""
+    said = apply_probe(inputs, fitted)
+    if target.kind == "classes":
+        return np.asarray([target.outputs.index(name) for name in fitted.outputs])[said.argmax(axis=1)].astype(float)
+    return said[:, 1] if target.kind == "finding" else said[:, 0]
 
 
 def mean_auroc(

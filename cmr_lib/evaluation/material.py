@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cmr_lib import params, project
 from cmr_lib.clips.store import ClipStore
-from cmr_lib.evaluation import embeddings
+from cmr_lib.evaluation import embeddings, held_out
 from cmr_lib.types import Split
 
 
@@ -39,6 +39,26 @@ class Ceiling(_Strict):
     gallery_size: Annotated[int, Field(ge=1)]
 
 
+class SupervisedRow(_Strict):
+    """One tower that learns from labels."""
+
+    name: str  # scratch | fine_tuned | a name of video.name
+    epochs: Annotated[int, Field(ge=1)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    studies: Annotated[int, Field(ge=2)] | None  # training studies, whole patients; null: all
+    film: tuple[int, int] | None  # frames and side in pixels of what a torchvision body is given; null: its own
+
+
+class Supervised(_Strict):
+    """How towers learn from labels."""
+
+    batch_studies: Annotated[int, Field(ge=2)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    clip_norm: Annotated[float, Field(gt=0)]  # of the gradient
+    augment: params.Augment
+    rows: list[SupervisedRow]
+
+
 class Settings(_Strict):
     """experiments/params.yaml."""
 
@@ -47,6 +67,7 @@ class Settings(_Strict):
     probe: params.Probe
     baselines: Baselines
     ceiling: Ceiling
+    supervised: Supervised | None = None
 
 
 # --- material ----------------------------------------------------------------------------------------------------
@@ -89,4 +110,4 @@ class Material:
 
     def rows(self, split: Split) -> Int[np.ndarray, " rows"]:
         """Row numbers of a split."""
-        return np.flatnonzero(self.studies["split"].to_numpy() == split.value)
+        return held_out.rows_of(split, self.studies["split"], "experiments: rows of the material")

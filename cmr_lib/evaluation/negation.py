@@ -8,9 +8,13 @@ is balanced over the sides, so that it scores 0.5.
 
 The module's own reader of reports (`reports.findings`) says what each sentence states: a pair whose two sentences it
 reads alike is refused, so that grammar and reader agree on what was turned.
+
+As an experiment (`run`) the trained model reads the pairs of the test studies. Beside them stands the same question in
+sentences of other words on either side (`opposite words`: "reduced" against "normal", the prompts of zero-shot
+classification): what it gains over a turned word is what the model does not hear in "no" and "not".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +23,15 @@ import pandas as pd
 from jaxtyping import Float
 
 from cmr_lib import labels
-from cmr_lib.evaluation import statistics
+from cmr_lib.evaluation import embed, harness, statistics
+from cmr_lib.evaluation.harness import MINUS
+from cmr_lib.evaluation.material import Material, Settings
+from cmr_lib.models import pretrained
 from cmr_lib.reports.findings import sentence_findings
+from cmr_lib.types import Split
 
+NAME = "negation"
+TURNED, OPPOSITE = "one word turned", "opposite words"
 PHENOMENA = ("negation", "laterality", "territory")
 COLUMNS = ["phenomenon", "finding", "value", "low", "high", "n", "n_patients", "chance", "note"]
 TERRITORIES = ("LAD", "RCA", "LCx")
@@ -59,14 +69,14 @@ def stated(sentence: str) -> frozenset[tuple[str, str, tuple[str, ...]]]:
     return frozenset((found.name, found.status.value, found.territory) for found in sentence_findings(sentence))
 
 
-def _negations(studies: pd.DataFrame, findings: Sequence[str]) -> list[Pair]:
+def _negations(studies: pd.DataFrame, findings: Sequence[str], grammar: Mapping[str, tuple[str, str]]) -> list[Pair]:
     pairs = []
     for name in findings:
-        if name not in GRAMMAR:
-            raise ValueError(f"The grammar has no sentence for {name}; it knows {', '.join(GRAMMAR)}.")
+        if name not in grammar:
+            raise ValueError(f"The grammar has no sentence for {name}; it knows {', '.join(grammar)}.")
         if name not in studies.columns:
             continue
-        present, absent = GRAMMAR[name]
+        present, absent = grammar[name]
         for row, value in enumerate(studies[name].to_numpy(dtype=float)):
             if value == 1:
                 pairs.append(Pair(row, "negation", name, "present", present, absent))
@@ -107,7 +117,7 @@ def pairs_of(studies: pd.DataFrame, findings: Sequence[str] = labels.FINDINGS) -
     Findings that the table does not have make no pair. Raises ValueError for a finding without a sentence, and when
     the reader of reports takes both sentences of a pair for the same.
     """
-    pairs = [*_negations(studies, findings), *_lateralities(studies), *_territories(studies)]
+    pairs = [*_negations(studies, findings, GRAMMAR), *_lateralities(studies), *_territories(studies)]
     for true, turned in sorted({(pair.true, pair.turned) for pair in pairs}):
         if stated(true) == stated(turned):
             raise ValueError(f"The reader of reports takes two sentences for the same: {true!r} and {turned!r}.")
@@ -185,3 +195,45 @@ def accuracy_table(
             values = np.stack([codes.astype(float), scores[chosen]], axis=1)
             rows.append({**place, **statistics.summarise(values, held, balanced, samples, seed), "note": ""})
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+# --- the experiment ----------------------------------------------------------------------------------------------
+def said_rows(
+    pairs: Sequence[Pair],
+    scores: Mapping[str, Float[np.ndarray, " pairs"]],
+    studies: pd.DataFrame,
+    settings: Settings,
+) -> list[dict[str, Any]]:
+    """Rows of harness.COLUMNS from the scores of every wording (by its name); where both were asked, the difference."""
+    rows, patients = [], studies["patient_key"]
+    for model, score_ in scores.items():
+        table = accuracy_table(pairs, score_, patients, settings.bootstrap, settings.seed)
+        table = table[table["n"] > 0].rename(columns={"phenomenon": "target", "finding": "stratum"})
+        rows += table.drop(columns=["note"]).assign(model=model, metric="pair_accuracy").to_dict(orient="records")
+    if len(scores) < 2:
+        return rows
+    owners = pd.Series([str(patients.iloc[pair.study]) for pair in pairs])
+    _, sides = np.unique([f"{pair.finding} {pair.side}" for pair in pairs], return_inverse=True)
+    first, second = (np.stack([sides.astype(float), one], axis=1) for one in scores.values())
+    place = {"target": pairs[0].phenomenon, "stratum": "all", "metric": "pair_accuracy"}
+    place["model"] = MINUS.join(scores)
+    return [*rows, harness.difference_row(place, first, second, owners, balanced, settings)]
+
+
+def run(material: Material, settings: Settings) -> pd.DataFrame:
+    """The experiment: a tidy table (harness.COLUMNS) over the test studies."""
+    test = material.rows(Split.TEST)
+    studies, image = material.studies.iloc[test].reset_index(drop=True), material.image[test]
+    model, tokenizer = pretrained.from_pretrained(material.root / "pretrain" / "model")
+
+    def scored(pairs: Sequence[Pair]) -> Float[np.ndarray, " pairs"]:
+        return score(pairs, image, embed.embed_texts(model, tokenizer, sentences(pairs)))
+
+    pairs = pairs_of(studies)
+    turned = [pair for pair in pairs if pair.phenomenon == "negation"]
+    opposite = _negations(studies, labels.FINDINGS, labels.FINDING_PROMPTS)
+    rows = said_rows(turned, {OPPOSITE: scored(opposite), TURNED: scored(turned)}, studies, settings)
+    for phenomenon in PHENOMENA[1:]:
+        some = [pair for pair in pairs if pair.phenomenon == phenomenon]
+        rows += said_rows(some, {TURNED: scored(some)}, studies, settings) if some else []
+    return harness.table(NAME, rows)

@@ -1,0 +1,146 @@
+"""The test split has one door, and whoever goes through it is written down."""
+
+import io
+import json
+import re
+import tokenize
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pandas as pd
+import pytest
+
+from cmr_lib import params
+from cmr_lib.evaluation import classification, harness, held_out
+from cmr_lib.types import Split
+from tools import verify
+
+ROOT = Path(__file__).resolve().parents[1]
+NAMES = ["train", "test", "validation", "test", "train", "test"]
+
+
+@pytest.fixture
+def log(tmp_path, monkeypatch):
+    path = tmp_path / "log" / "readings.jsonl"
+    monkeypatch.setenv(held_out.LOG_VARIABLE, str(path))
+    return path
+
+
+def test_rows_are_those_of_the_test_split_and_the_reading_is_a_line(log):
+    assert held_out.rows(NAMES, "one").tolist() == [1, 3, 5]
+    assert held_out.rows(pd.Series(NAMES), "two", among=pd.Series(NAMES).index != 3).tolist() == [1, 5]
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(entry["reader"], entry["studies"]) for entry in entries] == [("one", 3), ("two", 2)]
+    assert all(set(entry) == {"when", "reader", "studies"} for entry in entries)
+
+
+def test_reading_what_one_may_look_at_is_not_written_down(log):
+    assert held_out.rows_of(Split.TRAIN, NAMES, "a").tolist() == [0, 4]
+    assert held_out.rows_of(Split.VALIDATION, NAMES, "a", np.array([True] * 6)).tolist() == [2]
+    assert not log.exists()
+    parts = held_out.three(NAMES, "probe")
+    assert sorted(np.concatenate(parts)) == list(range(6))
+    assert len(log.read_text().splitlines()) == 1
+
+
+def test_a_reader_without_a_name_and_a_log_that_cannot_be_written_are_refused(log, tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="reader is empty"):
+        held_out.rows(NAMES, " ")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv(held_out.LOG_VARIABLE, str(tmp_path / "file" / "log.jsonl"))
+    with pytest.raises(OSError, match="file"):
+        held_out.rows(NAMES, "one")
+
+
+def test_readings_are_counted_by_reader(log):
+    assert held_out.readings(log).empty
+    for reader in ("retrieval", "probe", "probe"):
+        held_out.rows(NAMES, reader)
+    found = held_out.readings(log)
+    assert found[["reader", "readings", "studies"]].to_numpy().tolist() == [["probe", 2, 3], ["retrieval", 1, 3]]
+
+
+def test_probes_of_the_notebook_and_of_the_experiments_go_through_the_door(log):
+    random = np.random.default_rng(0)
+    truth = pd.DataFrame({"lge": random.integers(0, 2, 90)})
+    splits, features = pd.Series(["train", "validation", "test"] * 30), random.normal(size=(90, 3))
+    patients = pd.Series([f"p{row}" for row in range(90)])
+    probe = params.Probe(strengths=[0.1], ridge=[1.0])
+    settings = params.Classification(seed=1, classes=["NOR"], probe=probe, bootstrap=20, in_root="a", out_dir="b")
+    classification.finding_probes(features, truth, splits, patients, settings)
+    harness.answers(harness.finding_target(truth, "lge"), features, splits, probe)
+    assert held_out.readings(log)["reader"].tolist() == ["classification: probes", "experiments: lge, all"]
+
+
+def test_verify_tells_how_often_the_test_split_was_read(tmp_path, monkeypatch):
+    assert "not read here yet" in verify.readings_sentence(tmp_path)
+    monkeypatch.setenv(held_out.LOG_VARIABLE, str(tmp_path / held_out.LOG))
+    for _ in range(3):
+        held_out.rows(NAMES, "04 retrieval")
+    assert "read 3 times here, by 1 readers (most: 04 retrieval 3)" in verify.readings_sentence(tmp_path)
+
+
+# --- nobody else ---------------------------------------------------------------------------------------------------
+# Ways to pick the test split without asking: by its name, by its member, by going through all splits.
+PICKS = re.compile(
+    r"""[=!]=\s*["']test["']|["']test["']\s*[=!]=|\bin\s+Split\b|[(*]\s*Split\s*[\],)]|isin\([^)]*["']test["']"""
+)
+MEMBER = re.compile(r"\bSplit\.TEST\b")
+ASKED = re.compile(r"material\.rows\(Split\.TEST\)")  # evaluation.material.Material.rows asks for it
+
+
+def code_of(text: str) -> str:
+    """Python source without comments and docstrings."""
+    tokens = tokenize.generate_tokens(io.StringIO(text).readline)
+    kept, before = [], tokenize.NEWLINE
+    for token in tokens:
+        lone = token.type == tokenize.STRING and before in (tokenize.NEWLINE, tokenize.INDENT, tokenize.NL)
+        if token.type != tokenize.COMMENT and not lone:
+            kept.append(token[:2])
+        before = token.type
+    return re.sub(r" ?([.()]) ?", r"\1", " ".join(text for _, text in kept))
+
+
+def sources() -> dict[str, str]:
+    """Everything that evaluates: packages, tools of experiments, notebooks after the training."""
+    files = [path for name in ("evaluation", "explain") for path in (ROOT / "cmr_lib" / name).glob("*.py")]
+    files = [path for path in files if path.name != "held_out.py"]
+    files.append(ROOT / "tools" / "experiments.py")
+    found = {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in files}
+    for path in sorted((ROOT / "notebooks").glob("0[4-8]_*.ipynb")):
+        cells = nbformat.read(path, as_version=4).cells
+        found[path.name] = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+    return {name: code_of(text) for name, text in found.items()}
+
+
+def picks(code: str) -> list[str]:
+    code = ASKED.sub("", code)
+    return PICKS.findall(code) + MEMBER.findall(code)
+
+
+def test_the_search_sees_every_way_around_the_door():
+    ways = [
+        "splits == 'test'",
+        'a[b.split != "test"]',
+        "for split in Split:\n    pass",
+        "zip(Split, rows)",
+        "list(Split)",
+    ]
+    ways += ["zip([*Split], rows)", "studies.query('split == \"test\"')"]
+    ways += ["splits == Split.TEST.value", "s.isin(['test'])"]
+    assert all(picks(code_of(way)) for way in ways)
+    assert not picks(code_of('"""The split == "test"."""\nx = 1  # split == "test"\nmaterial.rows(Split.TEST)\n'))
+
+
+def test_nobody_picks_test_studies_but_through_the_door():
+    code = sources()
+    assert {"cmr_lib/evaluation/harness.py", "05_classification.ipynb", "tools/experiments.py"} <= set(code)
+    found = {name: picks(text) for name, text in code.items() if picks(text)}
+    assert not found
+
+
+def test_every_notebook_that_judges_asks_at_the_door():
+    code = sources()
+    for name in ("04_retrieval.ipynb", "05_classification.ipynb", "06_umap.ipynb", "07_attention.ipynb"):
+        assert "held_out.rows(" in code[name], name
