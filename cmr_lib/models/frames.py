@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from cmr_lib.models.attention import DividedAttention
+from cmr_lib.models.perceptron import Perceptron
 from cmr_lib.models.study import StudyImages, refuse_bare
-from cmr_lib.models.video import MLP_RATIO, VideoConfig, VideoEncoder
+from cmr_lib.models.video import VideoConfig, VideoEncoder
 
 
 class ImageBlock(nn.Module):
@@ -24,9 +25,7 @@ class ImageBlock(nn.Module):
         d = config.width
         self.norm_space, self.norm_mlp = (nn.LayerNorm(d, config.norm_eps) for _ in range(2))
         self.space = DividedAttention(d, config.heads, "space", config.dropout)
-        self.mlp = nn.Sequential(
-            nn.Linear(d, MLP_RATIO * d), nn.GELU(), nn.Linear(MLP_RATIO * d, d), nn.Dropout(config.dropout)
-        )
+        self.mlp = Perceptron(d, config.dropout)
 
     def between(self, x: Float[Tensor, "n tokens d"], mask: Bool[Tensor, "n 1"]) -> Float[Tensor, "n tokens d"]:
         """What the attention reads."""

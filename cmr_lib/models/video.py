@@ -22,9 +22,9 @@ from torch.utils.checkpoint import checkpoint
 
 from cmr_lib.models.attention import DividedAttention, FrameByFrame
 from cmr_lib.models.clips import AttentionPool, as_clips
+from cmr_lib.models.perceptron import Perceptron
 from cmr_lib.models.study import FrameEmbedding, StudyImages
 
-MLP_RATIO = 4
 GROUP = 8  # channels of the stem that are normalised together; all of them together learnt scar half as fast
 LATER = {
     "residual": "input",
@@ -124,9 +124,7 @@ class Block(nn.Module):
         attention = FrameByFrame if config.cls == "frames" else DividedAttention
         self.time = attention(d, config.heads, "time", config.dropout)
         self.space = attention(d, config.heads, "space", config.dropout)
-        self.mlp = nn.Sequential(
-            nn.Linear(d, MLP_RATIO * d), nn.GELU(), nn.Linear(MLP_RATIO * d, d), nn.Dropout(config.dropout)
-        )
+        self.mlp = Perceptron(d, config.dropout)
 
     def between(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b tokens d"]:
         """What the space attention reads: input plus time output, normalised."""

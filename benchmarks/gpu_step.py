@@ -1,0 +1,267 @@
+"""A training step at the published scale on a GPU: time, share of the card's rate, memory, largest batch.
+
+    python -m benchmarks.gpu_step [--peer CHECKOUT] [--frames 64] [--studies 16]
+
+ViT-B/16, 224 px, a report of 512 tokens by a BERT of base size, random images and weights, by the same `train_step` as
+every training. The rate that the share is of is measured here, on a large bf16 product. With a checkout of CMR-CLIP
+(and einops and timm in PYTHONPATH) its step runs in turns with ours, as its authors configured it: fp16 autocast with
+a gradient scaler, three channels, its tower and its loss; only its weights are not downloaded. Wanted: 30 % of the rate
+or more (stretch: 45 %), at least 2 × the peer's studies a second. Without a GPU it says "not measured".
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import BertConfig, BertModel
+
+from benchmarks import peers
+from benchmarks.encoder import interval
+from benchmarks.log_line import say
+from cmr_lib import params, project
+from cmr_lib.models import text
+from cmr_lib.models.cmrformer import CMRformerConfig, build
+from cmr_lib.models.video import VideoConfig
+from cmr_lib.training import step
+from cmr_lib.training.machine import NO_MEMORY, memory_savers
+from cmr_lib.training.pairs import Pairs
+
+PRODUCT = 8192  # side of the matrices whose product gives the card's rate
+Step = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What a step is measured at; the defaults are CMR-CLIP's (configs/cmr.json)."""
+
+    frames: int = 64
+    side: int = 224
+    patch: int = 16
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    tokens: int = 512
+    vocabulary: int = 28996
+    embed_dim: int = 512
+
+    def bert(self) -> BertConfig:
+        """The report tower of both sides."""
+        layers = {"num_hidden_layers": self.depth, "num_attention_heads": self.heads}
+        sizes = {"hidden_size": self.width, "intermediate_size": 4 * self.width, "max_position_embeddings": self.tokens}
+        return BertConfig(vocab_size=self.vocabulary, **layers, **sizes)
+
+    def reports(self, studies: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Random token numbers, no padding."""
+        draw = torch.Generator().manual_seed(0)
+        ids = torch.randint(1000 % self.vocabulary, self.vocabulary, (studies, self.tokens), generator=draw)
+        return ids.to(device), torch.ones(studies, self.tokens, dtype=torch.bool, device=device)
+
+
+def how_of(**changed: Any) -> params.Optimiser:
+    """The paper profile's optimiser, with what is tried here."""
+    values = params.read_yaml(Path(__file__).parents[1] / "params" / "paper" / "pretrain.yaml")["optim"]
+    return params.Optimiser(**values | {"loss": "norm_softmax"} | changed)
+
+
+def our_step(scale: Scale, studies: int, device: torch.device, how: params.Optimiser, precision: str = "bf16") -> Step:
+    """Our training step on random studies."""
+    video = VideoConfig(scale.side, scale.patch, "patch", scale.width, scale.depth, scale.heads)
+    config = CMRformerConfig(
+        video, text.plain_config(scale.bert()), scale.embed_dim, temperature=0.05, projection="relu"
+    )
+    model = build(config, 0).to(device).train()
+    optimiser = step.make_optimiser(model, how)
+    ids, mask = scale.reports(studies, device)
+    pairs = Pairs.of(model, peers.grey(studies, scale.frames, scale.side, device.type), ids, mask)
+
+    def run() -> object:
+        with memory_savers(model, how):
+            return step.train_step(model, optimiser, [pairs], how, precision)
+
+    return run
+
+
+class _Peer(nn.Module):
+    """CMR-CLIP's model around the tower of its checkout, put together as its `model/cmrclip.py` does."""
+
+    def __init__(self, checkout: Path, scale: Scale) -> None:
+        super().__init__()
+        sizes = {"img_size": scale.side, "patch_size": scale.patch, "embed_dim": scale.width}
+        self.video = peers.encoder(checkout, **sizes, depth=scale.depth, num_heads=scale.heads, num_frames=scale.frames)
+        self.text = BertModel(scale.bert(), add_pooling_layer=True)
+        self.video_projection, self.text_projection = (
+            nn.Sequential(nn.ReLU(), nn.Linear(scale.width, scale.embed_dim)) for _ in range(2)
+        )
+
+    def forward(self, films: torch.Tensor, ids: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Reports and studies before normalisation: its loss does that."""
+        hidden = self.text(ids, attention_mask=mask.long()).last_hidden_state
+        weight = mask.unsqueeze(-1).float()
+        mean = (hidden * weight).sum(1) / weight.sum(1)
+        return self.text_projection(mean.float()), self.video_projection(self.video(films))
+
+
+def peer_step(checkout: Path, scale: Scale, studies: int, device: torch.device) -> Step:
+    """The peer's training step (trainer/trainer.py): AdamW, fp16 autocast, gradient scaler, its own loss."""
+    model = _Peer(checkout, scale).to(device).train()
+    loss_of = peers.module(checkout, "model/loss.py").NormSoftmaxLoss()
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-5, weight_decay=1e-5)
+    scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+    films = peers.coloured(peers.grey(studies, scale.frames, scale.side, device.type))
+    ids, mask = scale.reports(studies, device)
+
+    def run() -> object:
+        optimiser.zero_grad()
+        with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+            loss = loss_of(*model(films, ids, mask))
+        scaler.scale(loss).backward()
+        scaler.step(optimiser)
+        scaler.update()
+        return loss.item()
+
+    return run
+
+
+# --- numbers ------------------------------------------------------------------------------------------------------
+def seconds(run: Step, device: torch.device, rounds: int) -> list[float]:
+    """Wall time of each of `rounds` runs after two for warmth."""
+    found = []
+    for number in range(rounds + 2):
+        _wait(device)
+        start = time.perf_counter()
+        run()
+        _wait(device)
+        if number >= 2:
+            found.append(time.perf_counter() - start)
+    return found
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def matmul_rate(device: torch.device, rounds: int = 20) -> float:
+    """Floating-point operations a second of a bf16 product of two square matrices, the best of `rounds`."""
+    side = PRODUCT
+    a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
+    return 2 * side**3 / min(seconds(lambda: a @ b, device, rounds))
+
+
+def flops_of(run: Step) -> int:
+    """Floating-point operations of the products in one run, forward and backward."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def largest(fits: Callable[[int], bool], limit: int = 4096) -> int:
+    """The largest batch that fits, to one part in eight; 0 when not even one study does."""
+    low, high = 0, 1
+    while high <= limit and fits(high):
+        low, high = high, 2 * high
+    while high - low > max(1, low // 8):
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def runs(make: Callable[[int], Step]) -> Callable[[int], bool]:
+    """Whether a step of so many studies fits into memory."""
+
+    def fits(studies: int) -> bool:
+        try:
+            make(studies)()
+        except (MemoryError, RuntimeError) as error:
+            if not any(words in str(error).lower() for words in NO_MEMORY):
+                raise
+            return False
+        finally:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return True
+
+    return fits
+
+
+def measure(
+    scale: Scale, studies: int, device: torch.device, how: params.Optimiser, checkout: Path | None, rounds: int
+) -> dict[str, Any]:
+    """Everything that is printed; the batch is the largest up to `studies` that all sides fit."""
+    sides: dict[str, Callable[[int], Step]] = {"ours": lambda count: our_step(scale, count, device, how)}
+    if checkout is not None:
+        sides["peer"] = lambda count: peer_step(checkout, scale, count, device)
+    most = {name: largest(runs(make)) for name, make in sides.items()}
+    batch = min(studies, *most.values())
+    if batch < 2:
+        raise MemoryError(f"Not even two studies fit ({most}): lower --frames.")
+    plain = how.model_copy(update={"compile": False, "recompute": False})
+    flops = flops_of(our_step(scale, 2, device, plain)) / 2 * batch
+    times, peaks = _by_turns(sides, batch, device, rounds)
+    median, low, high = interval(times["ours"])
+    rate = matmul_rate(device)
+    found: dict[str, Any] = {
+        "studies": batch,
+        "step_s": {"value": median, "low": low, "high": high},
+        "studies_a_second": batch / median,
+        "matmul_tflops": rate / 1e12,
+        "share_of_rate": flops / median / rate,
+        "peak_gib": peaks,
+        "largest_batch": most,
+    }
+    if checkout is not None:
+        ratios = [theirs / ours for ours, theirs in zip(times["ours"], times["peer"], strict=True)]
+        found["against_peer"] = dict(zip(("value", "low", "high"), interval(ratios), strict=True))
+    return found
+
+
+def _by_turns(
+    sides: dict[str, Callable[[int], Step]], batch: int, device: torch.device, rounds: int
+) -> tuple[dict[str, list[float]], dict[str, float]]:
+    """Times of each side, and its peak memory, in two sittings each, so that a warm card is warm for both."""
+    times: dict[str, list[float]] = {name: [] for name in sides}
+    peaks = dict.fromkeys(sides, 0.0)
+    for _ in range(2):
+        for name, make in sides.items():
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
+            times[name] += seconds(make(batch), device, rounds)
+            if device.type == "cuda":
+                peaks[name] = torch.cuda.max_memory_allocated() / 2**30
+    return times, peaks
+
+
+def main(words: list[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
+    parser.add_argument("--peer", type=Path, help="a checkout of Makiya11/CMRCLIP")
+    parser.add_argument("--frames", type=int, default=Scale.frames)
+    parser.add_argument("--studies", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--recompute", action="store_true")
+    parser.add_argument("--out", type=Path, help="where the numbers go as JSON; default: to the screen only")
+    chosen = parser.parse_args(words)
+    if not torch.cuda.is_available():
+        say(["not measured: this machine offers no GPU"])
+        return
+    how = how_of(compile=chosen.compile, recompute=chosen.recompute)
+    scale, device = Scale(frames=chosen.frames), torch.device("cuda")
+    found = measure(scale, chosen.studies, device, how, chosen.peer, chosen.rounds)
+    found["card"] = torch.cuda.get_device_name()
+    if chosen.out:
+        project.write_json(chosen.out, found)
+    print(json.dumps(project.rounded(found), indent=1))
+    say([", ".join(f"{name} {value}" for name, value in project.rounded(found).items())])
+
+
+if __name__ == "__main__":
+    main()
