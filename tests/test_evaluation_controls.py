@@ -61,7 +61,7 @@ def clips_of(number, random):
     """A beating disc on a chest of its own: still hearts of every size, and bright LGE in every other patient."""
     texture = gaussian_filter(random.normal(size=(SIZE, SIZE)), 2.5) * 200
     radii = np.interp(np.arange(PHASES), [0, 2, 4], [6, 6 - 3 * (number % 5 + 1) / 5, 6])
-    cine = np.stack([disc(radius) for radius in radii])
+    cine = np.stack([disc(radius, brightness=120 if number % 2 else 200) for radius in radii])
     lge = disc(5, brightness=220 if number % 2 else 60)[None]
     wanted = [(View.SAX, Sequence.CINE, 0.2, cine), (View.SAX, Sequence.CINE, 0.7, cine // 2)]
     wanted += [(View.LAX_4CH, Sequence.CINE, 0.5, cine), (View.SAX, Sequence.LGE, 0.5, lge)]
@@ -98,7 +98,9 @@ def root(tmp_path_factory):
     )
     project.write_table(folder / "preprocess" / "studies.parquet", studies)
     numbers = np.random.default_rng(1).integers(20, 300, (STUDIES, 4))
-    says = [f"LVEF {a} %, volume {b} mL, mass {c} g, root {d} mm, study {i}" for i, (a, b, c, d) in enumerate(numbers)]
+    words = np.array(["basal", "mid", "apical", "septal", "lateral", "inferior", "anterior", "thick", "thin", "wide"])
+    more = [" ".join(words[np.random.default_rng([2, i]).integers(0, 10, 40)]) for i in range(STUDIES)]
+    says = [f"LVEF {a} %, {b} mL, {c} g, {d} mm. {text}" for (a, b, c, d), text in zip(numbers, more, strict=True)]
     reports = pd.DataFrame({"study_key": studies.study_key, "findings": says, "impression": "Left ventricle seen."})
     project.write_table(folder / "preprocess" / "reports.parquet", reports)
     settings = toy_settings()
@@ -178,9 +180,10 @@ def test_blind_and_deaf_the_model_is_at_chance_and_every_cost_is_a_difference(ma
         for name in ("ed_frozen", "frame_shuffled", "ed_frozen_refitted", "single_frame"):
             cost = table[target, f"{name}_minus_unaltered", metric]
             assert cost == pytest.approx(table[target, name, metric] - table[target, "unaltered", metric])
-    # Enhancement is in stills: probes that never saw motion read it as well.
-    assert table["lge", "ed_frozen_refitted", "auroc"] == pytest.approx(table["lge", "unaltered", "auroc"], abs=0.1)
-    assert table["septum_leads", "cine_in_order", "auroc"] >= 0
+    cost = table["septum_leads", "cine_out_of_order_minus_cine_in_order", "auroc"]
+    assert cost == pytest.approx(
+        table["septum_leads", "cine_out_of_order", "auroc"] - table["septum_leads", "cine_in_order", "auroc"]
+    )
 
 
 def test_the_mean_over_draws_is_that_of_scikit_learn():
@@ -250,7 +253,7 @@ def recognising(tmp_path, splits):
     random, rows = np.random.default_rng(0), np.arange(240)
     table = {"study_key": [f"s{row}" for row in rows], "patient_key": [f"p{row // 2:03d}" for row in rows]}
     truth = {"diagnosis": np.where(rows // 2 % 2, "DCM", "NOR"), "lge": rows // 2 % 2, "lvef": 50.0 + rows % 7}
-    image = np.repeat(random.normal(size=(120, 40)), 2, axis=0)
+    image = np.repeat(random.normal(size=(120, 30)), 2, axis=0)
     return Material(tmp_path, pd.DataFrame({**table, **truth, "split": splits}), [""] * 240, [""] * 240, image)
 
 

@@ -36,7 +36,7 @@ SHUFFLES = 4
 RECALL_AT = 10
 GRID_PX, COMPONENTS = 8, 128  # of the reader of all phases; chosen on validation (64 components lose the timing)
 Rows = Int[np.ndarray, " rows"]
-Columns = Float[np.ndarray, "studies columns"]
+Columns = Float[np.ndarray, "studies _"]
 Versions = Mapping[str, list[Features]]  # embeddings of the same studies; several where it was drawn several times
 
 
