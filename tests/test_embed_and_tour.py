@@ -14,7 +14,11 @@ import pandas as pd
 import pydicom
 import pytest
 
+from cmr_lib import params
+from cmr_lib.clips import store
+from cmr_lib.evaluation import embed as embed_
 from cmr_lib.evaluation import released
+from cmr_lib.view import gallery
 from tools import embed
 
 pytestmark = pytest.mark.pipeline
@@ -152,6 +156,28 @@ def test_tour_shows_a_beating_heart_and_five_reports(tmp_path):
     assert "data:image/webp" in shown
     assert released.DISCLAIMER in shown
     assert len(pd.read_csv(tmp_path / "out" / "nearest_reports.csv")) == 5
+    assert "the 3 closest of 8 hearts (synthetic phantom)" in shown
+    assert "200 invented reports" in shown
+    assert shown.count("<mark>") == 4
+
+
+def test_a_gallery_of_phantoms_is_searched_as_by_hand(tmp_path):
+    """Oracle: dot products in a loop, of the vectors that `released` and `embed` give."""
+    places = {"seed": 11, "out_dir": str(tmp_path), "data_dir": str(tmp_path)}
+    settings = params.check("simulate", params.read_yaml(ROOT / "params/smoke/simulate.yaml") | places)
+    searched = gallery.phantoms(WEIGHTS, settings, [0, 1, 2], tmp_path)
+    assert len(searched.hearts) == 3
+    assert len(searched.reports) == len(searched.text) == 203
+    assert searched.reports.impression.tolist()[:3] == searched.hearts.impression.tolist()
+    model = released.load(WEIGHTS)
+    phrase = "dilated left ventricle"
+    vector = embed_.embed_texts(model.model, model.tokenizer, [phrase])[0]
+    image = released.embed_store(model, store.ClipStore(tmp_path / "store"), searched.hearts.study_key.tolist())
+    scores = [(float(sum(a * b for a, b in zip(row, vector, strict=True))), -i) for i, row in enumerate(image)]
+    best = [searched.hearts.study_key[-i] for _, i in sorted(scores, reverse=True)]
+    assert searched.hearts_for(phrase, 3).study_key.tolist() == best
+    assert searched.unknown("dilated zzyzx") == (["dilated"], ["zzyzx"])
+    assert searched.cine(best[0]).ndim == 3
 
 
 @pytest.mark.real_data

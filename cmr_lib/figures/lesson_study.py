@@ -63,9 +63,9 @@ def series_and_stacks(
 
 
 def _edges(place: Axes, stack: Stack) -> None:
-    """The patient's sides at the four edges, in yellow on the picture."""
+    """The patient's sides at the four edges, in orange on the picture."""
     places = {"left": (0.03, 0.5), "right": (0.97, 0.5), "top": (0.5, 0.97), "bottom": (0.5, 0.03)}
-    looks = {"color": "#FFD700", "fontsize": 7, "fontweight": "bold", "transform": place.transAxes}
+    looks = {"color": style.ORANGE, "fontsize": 7, "fontweight": "bold", "transform": place.transAxes}
     for edge, text in edge_letters(stack).items():
         across = edge if edge in ("left", "right") else "center"
         shown = place.text(*places[edge], text, ha=across, va=edge if across == "center" else "center", **looks)

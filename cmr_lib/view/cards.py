@@ -20,7 +20,7 @@ def report_card(report: Report | str, title: str = "", facts: Mapping[str, Any] 
     """A report (all its sections, or plain text) on a card, with a line of facts. All text is escaped."""
     sections = {"": report} if isinstance(report, str) else vars(report)
     body = "".join(
-        f"<p><b>{html.escape(name.capitalize())}</b> {html.escape(text.strip())}</p>"
+        f"<p style='white-space:pre-line'><b>{html.escape(name.capitalize())}</b> {html.escape(text.strip())}</p>"
         for name, text in sections.items()
         if text.strip()
     )

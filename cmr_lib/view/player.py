@@ -14,6 +14,7 @@ from cmr_lib.view.live import answering, is_live, notice
 MOST_VIEWS = 6  # side by side at the start; more by choice
 WHITE = 255
 NO_VIEW = "No view is chosen: choose one or more in the list (with Ctrl or Shift for several)."
+OWN_SIZE = {"align_self": "flex-start", "max_width": "100%"}  # a box would stretch it to its own width
 STILL = "One frame only: there is nothing to play."
 
 
@@ -45,7 +46,7 @@ class CinePlayer:
         import ipywidgets as widgets
 
         self.scale = scale
-        self.image, self.notice = widgets.Image(format="png"), notice()
+        self.image, self.notice = widgets.Image(format="png", layout=OWN_SIZE), notice()
         self.play = widgets.Play(interval=ms_per_frame, repeat=True)
         self.phase = widgets.IntSlider(description="phase", layout={"width": "22em"})
         self.window = widgets.IntRangeSlider(
@@ -117,11 +118,11 @@ def sliders(draw: Callable[..., Cines], ranges: Mapping[str, tuple[float, float,
     knobs = {
         name: widgets.FloatSlider(
             first, min=low, max=high, description=name, continuous_update=False,
-            style={"description_width": "7em"}, layout={"width": "26em"},
+            style={"description_width": "9em"}, layout={"width": "28em"},
         )
         for name, (low, high, first) in ranges.items()
     }  # fmt: skip
-    image, line = widgets.Image(value=webp_bytes(draw(**start), scale), format="webp"), notice()
+    image, line = widgets.Image(value=webp_bytes(draw(**start), scale), format="webp", layout=OWN_SIZE), notice()
 
     def redraw(_: Any) -> None:
         answering(line, lambda: image.set_trait("value", webp_bytes(draw(**_values(knobs)), scale)))
