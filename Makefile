@@ -22,7 +22,7 @@ export PATH := $(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help env repro experiments test lab report embed verify lint lock clean
+.PHONY: help env repro experiments test lab report embed deidentify verify lint lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -76,6 +76,10 @@ report: env  ## one offline site of the results: figures, tables, notebooks, les
 embed: env  ## embed your own studies: STUDIES=folder OUT=folder [REPORTS=csv]
 	@test -n "$(STUDIES)" -a -n "$(OUT)" || { echo "Say which: make embed STUDIES=folder OUT=folder [REPORTS=reports.csv]" >&2; exit 2; }
 	"$(PY)" -m tools.embed "$(STUDIES)" "$(OUT)" $(if $(REPORTS),--reports "$(REPORTS)") $(ARGS)
+
+deidentify: env  ## shareable DICOM of your own studies: STUDIES=folder OUT=new folder
+	@test -n "$(STUDIES)" -a -n "$(OUT)" || { echo "Say which: make deidentify STUDIES=folder OUT=folder" >&2; exit 2; }
+	"$(PY)" -m tools.deidentify "$(STUDIES)" "$(OUT)" $(ARGS)
 
 verify: env  ## hash everything again; compare metrics with the committed ones
 	"$(PY)" -m tools.verify

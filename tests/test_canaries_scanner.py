@@ -188,6 +188,7 @@ CARRIERS = {
     "DICOM": a_dicom,
     "CSV": lambda: pd.DataFrame({"a": [SENTENCE]}).to_csv().encode(),
     "Excel": a_workbook,
+    "Excel, cut off": lambda: a_workbook()[:-300],
     "Excel, a syllable in bold": a_bold_syllable,
     "Excel, entities": lambda: a_workbook(changed=(NAME.encode(), NAME.encode("ascii", "xmlcharrefreplace"))),
     "Excel, name of a sheet": lambda: written(lambda buffer: pd.DataFrame().to_excel(buffer, sheet_name=NAME)),

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-VERBS = ("help", "env", "repro", "test", "lab", "report", "embed", "experiments", "verify", "lint", "lock", "clean")
+VERBS = (
+    "help", "env", "repro", "test", "lab", "report", "embed", "deidentify", "experiments", "verify", "lint", "lock", "clean",
+)
 
 
 def make(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
@@ -40,6 +42,12 @@ def test_an_active_conda_environment_is_used_and_its_base_is_not(tmp_path):
     base = make("-n", "verify", CONDA_PREFIX=prefix, CONDA_DEFAULT_ENV="base").stdout
     assert prefix not in base
     assert f"{ROOT}/.venv/bin/python" in base
+
+
+def test_deidentify_says_what_it_needs():
+    done = make("deidentify", "-o", "env")
+    assert done.returncode != 0
+    assert "make deidentify STUDIES=folder OUT=folder" in done.stderr
 
 
 def test_embed_says_what_it_needs():

@@ -81,8 +81,10 @@ def test_of_simulated_reports_every_number_denial_and_side_is_kept_in_its_order(
 
 
 CLAUSES = (
-    "LVEF {n:.0f} %", "{v} EDV {n:.1f} mL ({n:.0f} mL/m2)", "mass {n:.0f} g", "native T1 {n:.0f}-{m:.0f} ms", "ECV {n:.1f}%",
-    "wall {n:.0f}/{m:.0f} mm", "aortic root {n:.0f}.{m:.0f} cm", "no {v} effusion > {n:.0f} mm", "segments {n:.0f}, {m:.0f}",
+    "LVEF {n:.0f} %", "{v} EDV {n:.1f} mL ({n:.0f} mL/m2)", "mass {n:.0f} g", "native T1 {n:.0f}-{m:.0f} ms",
+    "ECV {n:.1f}%",
+    "wall {n:.0f}/{m:.0f} mm", "aortic root {n:.0f}.{m:.0f} cm", "no {v} effusion > {n:.0f} mm",
+    "segments {n:.0f}, {m:.0f}",
     "heart rate {n:.0f} bpm", "scar of <{n:.0f} % in {v} lateral wall", "QRS {n:.0f} ms", "{n:.2f} mmol/kg at 1.5 T",
 )  # fmt: skip
 NAMING = (

@@ -8,6 +8,7 @@ stage ran (or said in an error why not; errors are searched too).
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +132,7 @@ def told(outcome: Outcome, base: Path) -> str:
     lines = [
         f"planted: {sum(planted)} identifiers in {len(planted)} studies ({min(planted)} to {max(planted)} a study)",
         f"not found in the input: {len(outcome.missed)}",
+        *(f"  {count} × {carrier}" for carrier, count in Counter(one.carrier for one in outcome.missed).items()),
         f"stages that ran: {', '.join(stage for stage, ran in outcome.ran.items() if ran)}",
         f"stages that ended in an error: {', '.join(stage for stage, ran in outcome.ran.items() if not ran) or 'none'}",
         f"searched outside the zone: {outcome.files} files, {outcome.megabytes} MB",

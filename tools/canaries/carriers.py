@@ -43,6 +43,9 @@ _TAG = re.compile(rb"<[^>]*>")
 # --- files ------------------------------------------------------------------------------------------------------
 def _zip(data: bytes) -> Inside:
     """Zip, npz, xlsx, torch: names, comments and members."""
+    if not zipfile.is_zipfile(io.BytesIO(data)):
+        yield from _zip_pieces(data)
+        return
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = archive.infolist()
         names = b"\n".join(
@@ -52,6 +55,19 @@ def _zip(data: bytes) -> Inside:
         for entry in entries:
             with archive.open(entry) as member:
                 yield entry.filename, member.read(MOST)
+
+
+def _zip_pieces(data: bytes) -> Inside:
+    """What stands behind each local header of a zip (APPNOTE 4.3.7): one that was cut off has no table of contents."""
+    for match in re.finditer(rb"PK\x03\x04", data):
+        header = data[match.start() : match.start() + 30]
+        if len(header) < 30 or header[8:10] != b"\x08\x00":  # what is stored without compression is searched as it is
+            continue
+        start = match.start() + 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+        try:
+            yield "piece of a zip", zlib.decompressobj(-15).decompress(data[start:], MOST)
+        except zlib.error:
+            continue
 
 
 def _tar(data: bytes) -> Inside:

@@ -1,0 +1,58 @@
+"""Shareable DICOM of your studies: `make deidentify STUDIES=dir OUT=dir`.
+
+Reads a folder with one .zip (or folder) of DICOM a study and writes MR images without identifiers, by PS3.15 Annex E
+(Basic Profile with Retain Device Identity, Modified Dates, Clean Descriptors), and rejects.csv: why each other file was
+left out. Names, UIDs and dates follow from the key, so that a second run, and `make embed`, give the same ones.
+"""
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+from tqdm.auto import tqdm
+
+from cmr_lib import project
+from cmr_lib.ingest.rejects import COLUMNS
+from cmr_lib.ingest.sharing import share_study
+from cmr_lib.ingest.studies import find_studies
+
+
+def deidentify(studies: Path, out: Path, key: bytes) -> dict[str, int]:
+    """Share every study below a folder; returns how many files were found, accepted, rejected and ignored.
+
+    Raises FileNotFoundError where the folder is absent, FileExistsError where `out` holds something already.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise FileExistsError(
+            "OUT holds files already; an empty or new folder is wanted, so that nothing old is shared."
+        )
+    rows, total = [], dict.fromkeys(("found", "accepted", "rejected", "ignored"), 0)
+    for path in tqdm(find_studies(studies), desc="studies", unit="study"):
+        done = share_study(path, out, key)
+        rows += [asdict(row) for row in done.rejects]
+        total = {name: total[name] + done.counts[name] for name in total}
+    project.write_table(out / "rejects.csv", pd.DataFrame(rows, columns=list(COLUMNS)))
+    return total
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Command line; one sentence and exit 1 when the folder can't be used."""
+    parser = argparse.ArgumentParser(prog="make deidentify", description=__doc__.splitlines()[0])
+    parser.add_argument("studies", type=Path, help="folder with one .zip or folder of DICOM a study")
+    parser.add_argument("out", type=Path, help="new folder to write to")
+    parser.add_argument("--key", type=Path, default=Path(project.OWN_KEY), help="naming key file, made if absent")
+    given = parser.parse_args(arguments)
+    try:
+        total = deidentify(given.studies, given.out, project.read_key(project.own_key_file(given.key)))
+    except (OSError, ValueError) as error:
+        print(f"make deidentify: {error}", file=sys.stderr)
+        return 1
+    print("Files: " + ", ".join(f"{count:,} {name}" for name, count in total.items()) + ". Why: rejects.csv.")
+    print("Look at the pictures before you share them: text that is part of the pixels is known by its flags only.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
