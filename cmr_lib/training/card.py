@@ -61,8 +61,8 @@ def reading(history: pd.DataFrame, settings: params.Pretrain, n_validation: int)
     return (
         f"Over {len(history)} epochs the training loss falls from {first.loss:.2f} to **{last.loss:.2f}**, that of n = "
         f"{n_validation} validation pairs from {first.validation_loss:.2f} to **{last.validation_loss:.2f}** (chance "
-        f"{chance:.2f} nats). The scale goes from {first.logit_scale:.1f} to {last.logit_scale:.1f}. On validation, pairs go "
-        f"from {first.alignment:.2f} to {last.alignment:.2f} in alignment (unrelated: 2) and hearts from "
-        f"{first.uniformity:.2f} to {last.uniformity:.2f} in uniformity. Temporal queries and keys receive gradients (norm "
-        f"{first.temporal_qk_grad_norm:.1e} to {last.temporal_qk_grad_norm:.1e}). The epoch that is used: {used}."
+        f"{chance:.2f} nats). The scale goes from {first.logit_scale:.1f} to {last.logit_scale:.1f}. On validation, "
+        f"pairs go from {first.alignment:.2f} to {last.alignment:.2f} in alignment (unrelated: 2) and hearts from "
+        f"{first.uniformity:.2f} to {last.uniformity:.2f} in uniformity. Temporal queries and keys receive gradients "
+        f"(norm {first.temporal_qk_grad_norm:.1e} to {last.temporal_qk_grad_norm:.1e}). The epoch that is used: {used}."
     )
