@@ -6,6 +6,8 @@ hears of the others through temporal attention alone. Who answers 0 errs by 1 (m
 alone, by 1 - 1 / f, knowing the number where that frame is the marked one; who looks at the marked one, by 0.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -70,7 +72,19 @@ def answer(block: Block, head: nn.Linear, x: Float[Tensor, "b tokens d"]) -> Flo
     return head(block(x, there)[:, 1])[:, 0]
 
 
-def train(start: Start, seed: int, frames: int, steps: int, batch: int = 128, rate: float = 3e-3) -> Trained:
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A toy's arrays are too small to share: on a busy machine two threads mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@_one_thread()
+def train(start: Start, seed: int, frames: int, steps: int, batch: int = 64, rate: float = 3e-3) -> Trained:
     """AdamW on fresh clips in every step."""
     block, head = make(start, seed)
     draw = torch.Generator().manual_seed(project.seed_for(seed, "clips"))
