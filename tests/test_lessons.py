@@ -20,11 +20,14 @@ LESSONS = ROOT / "notebooks" / "lessons"
 STUDY, STUDY_SOLUTIONS = "L1_what_is_in_a_cmr_study", "L1_solutions"
 SCANNER, SCANNER_SOLUTIONS = "L2_from_k_space_to_a_beating_phantom", "L2_solutions"
 LOSS, LOSS_SOLUTIONS = "L3_the_contrastive_loss_by_hand", "L3_solutions"
+ATTENTION, ATTENTION_SOLUTIONS = "L4_divided_attention_and_the_zero_start", "L4_solutions"
 FIGURES = {STUDY: 7, STUDY_SOLUTIONS: 1, SCANNER: 14, SCANNER_SOLUTIONS: 6, LOSS: 5, LOSS_SOLUTIONS: 2}
+FIGURES |= {ATTENTION: 4, ATTENTION_SOLUTIONS: 2}
 ANIMATIONS = {STUDY: 1, SCANNER: 4}
-WITH_TORCH = (LOSS, LOSS_SOLUTIONS)
+WITH_TORCH = (LOSS, LOSS_SOLUTIONS, ATTENTION, ATTENTION_SOLUTIONS)
 LIGHT = [name for name in FIGURES if name not in WITH_TORCH]
 PAIRS = [(STUDY, STUDY_SOLUTIONS), (SCANNER, SCANNER_SOLUTIONS), (LOSS, LOSS_SOLUTIONS)]
+PAIRS += [(ATTENTION, ATTENTION_SOLUTIONS)]
 WRITING = (STUDY, STUDY_SOLUTIONS)  # those that write files take an out_dir
 
 
@@ -256,3 +259,51 @@ def test_loss_solutions_agree_with_their_formulas(run):
     assert plain == pytest.approx(tiled, abs=2e-5)
     expected, own = numbers(r"shares expect \(([\d.]+)\) equals that of the pairs \(([\d.]+)\)", text)
     assert expected == pytest.approx(own, abs=0.01)
+
+
+# --- lesson 4 ---------------------------------------------------------------------------------------------------
+def test_attention_lesson_counts_pairs_and_costs_as_written_out(run):
+    text = said(run(ATTENTION)[0])
+    tokens, frames, patches = 7, 3, 2
+    joint, time, space = numbers(r"= \*\*(\d+)\*\* pairs, time uses \*\*(\d+)\*\* and space \*\*(\d+)\*\*", text)
+    assert joint == tokens**2
+    assert time == tokens + frames * patches * (1 + frames)
+    assert space == tokens + frames * patches * (1 + patches)
+    joint, divided = numbers(r"joint attention takes \*\*(\d+)\*\* billion, divided \*\*(\d+)\*\* billion", text)
+    many, d = 1 + 32 * 196, 768
+    pairs = 2 * many + 32 * 196 * (1 + 32) + 32 * 196 * (1 + 196)
+    assert joint == round((4 * many * d**2 + 2 * d * many**2) / 1e9)
+    assert divided == round((8 * many * d**2 + 2 * d * pairs) / 1e9)
+
+
+def test_attention_lesson_agrees_with_the_library_and_shows_the_dead_start(run):
+    text = said(run(ATTENTION)[0])
+    assert float(re.search(r"differ by at most \*\*(\d+e-\d+)\*\*", text)[1]) < 1e-5
+    assert numbers(r"changes the tokens that exist by \*\*(\d+)\*\*", text) == [0]
+    frozen, learned = numbers(r"errs by \*\*([\d.]+)\*\* and `zero_output` by \*\*([\d.]+)\*\*", text)
+    assert learned < 0.05 < 0.5 < frozen
+    assert numbers(r"is \*\*(\d+)\*\*, and \*\*(\d+)\*\* of 512 weights", text) == [0, 0]
+    first, second = numbers(r"norm is \*\*(\d+)\*\* in step 1 and \*\*([\d.]+)\*\* in step 2", text)
+    assert first == 0 < second
+
+
+def test_attention_solutions_agree_with_their_formulas(run):
+    text = said(run(ATTENTION_SOLUTIONS)[0])
+    pays = numbers(r"From \*\*(\d+)\*\* frames on", text)[0]
+    n, d = 16, 128
+
+    def dearer(f):
+        tokens = 1 + f * n
+        pairs = 2 * tokens + f * n * (1 + f) + f * n * (1 + n)
+        return (4 * tokens * d**2 + 2 * d * tokens**2) > (8 * tokens * d**2 + 2 * d * pairs)
+
+    assert dearer(pays)
+    assert not dearer(pays - 1)
+    assert numbers(r"It learns: \*\*([\d.]+)\*\*", text)[0] < 0.05
+    assert numbers(r"product: \*\*(\d+)\*\* and \*\*(\d+)\*\* of their weights.*at most (\d+)\.", text) == [0, 0, 0]
+    assert numbers(r"The error is \*\*([\d.]+)\*\*, that", text)[0] == pytest.approx(1 - 1 / 6, abs=0.06)
+    assert numbers(r"between \*\*([\d.]+)\*\* and \*\*([\d.]+)\*\*, which", text) == pytest.approx(
+        [1 / 7] * 2, abs=1e-4
+    )
+    assert float(re.search(r"library differ by at most \*\*(\d+e-\d+)\*\*", text)[1]) < 1e-5
+    assert numbers(r"values are \*\*(\d+)\*\*, \*\*(\d+)\*\* and", text) == [0, 0]

@@ -8,7 +8,7 @@ import pytest
 from cmr_lib import params
 from cmr_lib.clips.dataset import StudyDataset, collate
 from cmr_lib.training.architecture import architecture
-from cmr_lib.training.card import model_card
+from cmr_lib.training.card import model_card, reading
 from cmr_lib.training.start import start
 from tests.toy import toy_settings, toy_store
 
@@ -39,6 +39,21 @@ def test_card_of_frozen_weights_claims_no_training():
     assert "Nothing here (mode: frozen): these are the weights of init: released." in card
     assert "phantom-trained" in card
     assert "epochs" not in card
+
+
+def test_the_sentence_on_the_curves_gives_their_ends_and_the_epoch_that_is_used():
+    names = ("loss", "validation_loss", "logit_scale", "alignment", "uniformity", "temporal_qk_grad_norm")
+    rows = [(3.0, 3.1, 14.0, 1.9, -0.7, 0.03), (2.0, 2.4, 13.0, 1.5, -1.5, 0.1), (1.25, 2.5, 12.0, 1.1, -2.2, 0.2)]
+    history = pd.DataFrame(rows, columns=list(names))
+    said = reading(history, settings(), 226)
+    for part in ("3 epochs", "3.00 to **1.25**", "3.10 to **2.50**", "n = 226", "chance 2.77", "14.0 to 12.0"):
+        assert part in said
+    assert "1.90 to 1.10 in alignment" in said
+    assert "-0.70 to -2.20 in uniformity" in said
+    assert "used: the last" in said
+    early = settings().model_copy(update={"optim": settings().optim.model_copy(update={"patience": 3})})
+    assert "used: number 2" in reading(history, early, 226)
+    assert "Nothing was trained" in reading(history.iloc[:0], settings(), 0)
 
 
 # --- what the model is made of ----------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
-from cmr_lib import params
+from cmr_lib import params, project
 from cmr_lib.evaluation.harness import MINUS
-from cmr_lib.trials import ablations, cohort, judge, seeds, trial
+from cmr_lib.trials import ablations, cohort, judge, pool, seeds, trial
 from cmr_lib.trials.cohort import Cohort
 from cmr_lib.trials.settings import Ablations, Seeds, Trials
 from cmr_lib.trials.trial import Result, Trial
@@ -135,6 +135,36 @@ def test_a_trial_that_was_interrupted_goes_on_to_the_same_numbers(stored, monkey
     ended = trial.done(Trial("toy", TOY), world, folder)
     assert len(calls) == 5 + 3  # the first epoch was not done again
     np.testing.assert_array_equal(ended.image, once.image)
+
+
+def test_trials_run_in_processes_and_finished_ones_are_not_run_again(tmp_path):
+    """Oracle: the same trial in this process. What is on disk is what the stage preprocess writes."""
+    world, folder = toy_cohort(), tmp_path / "preprocess"
+    index = world.store.index.assign(slice=0, shard=0, phase_of_es=0.5, spacing_mm=2.0)
+    index["offset"] = np.cumsum([0, *index["n_frames"][:-1]])
+    project.write_array(folder / "store" / "frames-000.npy", np.concatenate(world.store._clips))
+    project.write_table(folder / "store" / "index.parquet", index)
+    project.write_table(folder / "studies.parquet", world.studies)
+    project.write_table(folder / "reports.parquet", world.reports.reset_index())
+    asked = [Trial(name, TOY, missing) for name, missing in (("whole", 0.0), ("less", 0.5))]
+    whole, less = pool.run(asked, tmp_path, tmp_path / "kept", workers=1, threads=1)
+    np.testing.assert_allclose(whole.image, trial.train(asked[0], world).image, atol=1e-5)
+    assert not np.allclose(whole.image, less.image, atol=1e-3)
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob("*.safetensors")}
+    again = pool.run(asked, tmp_path, tmp_path / "kept", workers=1, threads=1)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob("*.safetensors")} == stamps
+    np.testing.assert_array_equal(again[1].image, less.image)
+
+
+def test_trainings_by_another_version_of_the_code_are_named(tmp_path, monkeypatch, once):
+    class Read:
+        digest = "data"
+
+    monkeypatch.setattr(pool.Cohort, "read", lambda root: Read())
+    trial.write(Trial("toy", TOY).path(tmp_path, "data"), once)
+    monkeypatch.setattr(pool.checkpoint, "code_digest", lambda: "newer")
+    with pytest.warns(UserWarning, match="1 of 1 trainings were done by another version of the code"):
+        pool.run([Trial("toy", TOY)], tmp_path, tmp_path, workers=1, threads=1)
 
 
 # --- how it is judged -------------------------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 Sections follow Mitchell et al. 2019 (arXiv 1810.03993), shortened.
 """
 
+import math
+
 import pandas as pd
 
 from cmr_lib import params
@@ -56,3 +58,21 @@ def _tower(settings: params.Pretrain) -> str:
     if video.name == "frames":
         return f"a baseline, image by image and then averaged, {sizes}."
     return f"a baseline, {video.name} of torchvision, from crops of {px} px."
+
+
+def reading(history: pd.DataFrame, settings: params.Pretrain, n_validation: int) -> str:
+    """The sentence that reads the training curves (figures.training.history), with its numbers."""
+    if not len(history):
+        return f"Nothing was trained (`mode: frozen`): these are the weights of `init: {settings.init}`."
+    first, last, chance = history.iloc[0], history.iloc[-1], math.log(settings.optim.batch_studies)
+    used = "the last, whatever its validation loss"
+    if settings.optim.patience is not None:
+        used = f"number {history.validation_loss.idxmin() + 1}, that of the lowest validation loss"
+    return (
+        f"Over {len(history)} epochs the training loss falls from {first.loss:.2f} to **{last.loss:.2f}**, that of n = "
+        f"{n_validation} validation pairs from {first.validation_loss:.2f} to **{last.validation_loss:.2f}** (chance "
+        f"{chance:.2f} nats). The scale goes from {first.logit_scale:.1f} to {last.logit_scale:.1f}. On validation, "
+        f"pairs go from {first.alignment:.2f} to {last.alignment:.2f} in alignment (unrelated: 2) and hearts from "
+        f"{first.uniformity:.2f} to {last.uniformity:.2f} in uniformity. Temporal queries and keys receive gradients "
+        f"(norm {first.temporal_qk_grad_norm:.1e} to {last.temporal_qk_grad_norm:.1e}). The epoch that is used: {used}."
+    )

@@ -3,8 +3,9 @@
 import multiprocessing
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -21,10 +22,16 @@ def _work(trial: Trial, root: Path, folder: Path, threads: int) -> None:
     done(trial, Cohort.read(root), folder)
 
 
-def _environment(threads: int) -> dict[str, str]:
-    """What a process must find before it imports a numerical library."""
-    fixed = project.REPRODUCIBLE_ENVIRONMENT
-    return fixed | {name: str(threads) for name in fixed if name.endswith("_NUM_THREADS")}
+@contextmanager
+def _environment(threads: int) -> Iterator[None]:
+    """Within it, processes start with what they must find before they import a numerical library."""
+    fixed, before = project.REPRODUCIBLE_ENVIRONMENT, dict(os.environ)
+    os.environ.update(fixed | {name: str(threads) for name in fixed if name.endswith("_NUM_THREADS")})
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def run(trials: Sequence[Trial], root: Path, folder: Path, workers: int, threads: int) -> list[Result]:
@@ -36,9 +43,9 @@ def run(trials: Sequence[Trial], root: Path, folder: Path, workers: int, threads
     digest = Cohort.read(root).digest
     paths = [trial.path(folder, digest) for trial in trials]
     missing = [trial for trial, path in zip(trials, paths, strict=True) if not path.is_file()]
-    os.environ.update(_environment(threads))
     context = multiprocessing.get_context("spawn")
     with (
+        _environment(threads),
         tqdm(total=len(trials), initial=len(trials) - len(missing), desc="trainings", unit="run") as bar,
         ProcessPoolExecutor(workers, mp_context=context) as pool,
     ):
