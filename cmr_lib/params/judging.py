@@ -70,3 +70,4 @@ class Results(Strict):
 
     out_dir: str
     in_root: str
+    experiments: str | None  # folder of experiments whose tables are shown; null: none
