@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from cmr_lib.figures import style
 
+GROUP_WORDS = {"field_strength_t": "field (T)", "age_band": "age", "vendor": "maker"}
 METHOD_LOOKS = {"zero-shot": (style.ORANGE, "s"), "linear probe": (style.BLUE, "o")}
 
 
@@ -164,7 +165,7 @@ def reliability(curves: Mapping[str, pd.DataFrame], note: str = style.PHANTOM) -
     total = next(iter(curves.values()))["n"].sum()
     place.set(xlabel="probability of the diagnosis named", ylabel="share that was right", xlim=(0, 1), ylim=(0, 1))
     place.set_title(f"n = {total} test studies", fontweight="normal")
-    place.legend(loc="upper left")
+    place.legend(loc="lower right")
     return fig
 
 
@@ -185,7 +186,7 @@ def forest(table: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
         place.errorbar(known["value"], known.index, xerr=bars, fmt="o", color=style.BLUE, capsize=2)
         place.axvline(rows["value"].iloc[0], color=style.GREY, linestyle=":", linewidth=1)
         names = [
-            f"{'' if row.by == 'all' else style.words(row.by) + ': '}{row.group} (n = {row.n})"
+            f"{'' if row.by == 'all' else GROUP_WORDS.get(row.by, style.words(row.by)) + ': '}{row.group} (n = {row.n})"
             for row in rows.itertuples()
         ]
         place.set_yticks(rows.index, names, fontsize=6)
