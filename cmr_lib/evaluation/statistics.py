@@ -17,6 +17,7 @@ from jaxtyping import Float, Int, Num
 from cmr_lib import project
 
 Values = Num[np.ndarray, "rows *columns"]
+Others = Num[np.ndarray, "others *columns"]  # of other patients
 Weights = Float[np.ndarray, "samples rows"]
 Statistic = Callable[[Values, Weights], Float[np.ndarray, " samples"]]
 BLOCK = 250  # resamples held in memory at once
@@ -146,7 +147,7 @@ def weights_of(patients: Iterable[Any], samples: int, seed: int) -> Weights:
 def independent_difference(
     first: Values,
     first_patients: Iterable[Any],
-    second: Values,
+    second: Others,
     second_patients: Iterable[Any],
     statistic: Statistic,
     samples: int,
