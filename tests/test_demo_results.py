@@ -37,6 +37,44 @@ def test_diagnosis_and_ejection_fraction_are_read_off_the_embeddings():
     assert found["lvef.ridge_probe_minus_training_mean.mean_absolute_error"]["high"] < 0
 
 
+def test_every_diagnosis_is_told_from_the_others_and_little_is_lost_with_few_labels():
+    found = metrics("classification")
+    every = found["every_diagnosis.linear_probe.macro_auroc"]
+    assert every["value"] >= 0.90
+    assert every["n"] >= 240
+    shots = [found[f"every_diagnosis.{number}_shots.macro_auroc"]["value"] for number in (1, 2, 4, 8, 16, 32)]
+    assert shots == sorted(shots)
+
+
+def test_late_enhancement_is_told_and_whether_it_reached_its_mark_is_written_in_the_notebook():
+    """The mark is 0.90; where the demo stays below, notebook and LOG.md say so with the number."""
+    found = metrics("classification")["lge.linear_probe.auroc"]
+    assert found["low"] > 0.75
+    copy = (DEMO / "classification" / "05_classification.ipynb").read_text(encoding="utf-8")
+    assert "which was to reach 0.90: it " + ("does." if found["value"] >= 0.9 else "does not.") in copy
+
+
+def test_the_second_hospital_has_its_numbers_and_their_loss_with_an_interval():
+    found = metrics("classification")
+    there, loss = (found[f"second_hospital{name}.diagnosis.macro_auroc"] for name in ("", "_loss"))
+    assert there["n"] >= 150
+    assert there["low"] > 0.5
+    assert loss["low"] <= loss["value"] <= loss["high"]
+    assert loss["chance"] == 0.0
+    assert found["ACDC_layout_own_probe.every_diagnosis.macro_auroc"]["n"] == 50
+
+
+def test_search_by_kind_is_better_than_chance_and_says_its_gallery():
+    found = metrics("retrieval")
+    near = found["image_to_image.diagnosis.precision_at_10"]
+    assert near["low"] > 2 * near["chance"]
+    assert near["gallery"] >= 240
+    for way in ("image_to_report", "report_to_image"):
+        same = found[f"{way}.same_clinical.recall_at_10"]
+        assert same["value"] >= found[f"{way}.own.recall_at_10"]["value"]
+        assert same["low"] > same["chance"]
+
+
 def experiment(name: str) -> dict:
     return json.loads((ROOT / "experiments" / name / "metrics.json").read_text(encoding="utf-8"))
 

@@ -20,6 +20,14 @@ SETTINGS = params.Classification(
     seed=1,
     classes=CLASSES,
     probe=params.Probe(strengths=[0.01, 0.1, 1.0], ridge=[1.0, 10.0, 100.0]),
+    neighbours=[1, 5, 15],
+    shots=[1, 4],
+    episodes=5,
+    specificities=[0.9],
+    data_dir="d",
+    second_hospital=False,
+    acdc=None,
+    workers=1,
     bootstrap=200,
 )
 N = 180

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 
+from cmr_lib.evaluation import calibration, quantities
 from cmr_lib.evaluation import classification as probes
 from cmr_lib.evaluation import results as summary
 from cmr_lib.evaluation import retrieval as search
@@ -97,6 +98,27 @@ CROSSING = Crossing((IMAGE32, IMAGE32), (LINE[0], LINE[0]), (LINE[1], LINE[1] + 
 SHEETS = [Surface(name, *(RNG.random((5, 6)) for _ in range(3))) for name in phantom.COLOURS]
 CURVES = {"fast": RNG.random(30), "slow": RNG.random(30)}
 
+PREDICTED = pd.DataFrame({"true": TRUTH["lvef"], "predicted": RNG.normal(50, 12, 48)})
+AGREEMENT = quantities.quantity_table(
+    "lvef", PREDICTED["true"].to_numpy(), PREDICTED["predicted"].to_numpy(), 50.0, range(48), 20, 0
+)
+NUMBERS = {"value": 0.7, "low": 0.6, "high": 0.8, "n": 40, "n_patients": 35, "chance": 0.5}
+FEW = pd.DataFrame([{"shots": shots, **NUMBERS, "episode_low": 0.65, "episode_high": 0.75} for shots in (1, 4)])
+SURE = calibration.reliability(np.stack([RNG.integers(0, 2, 60), RNG.random(60)], axis=1).astype(float))
+FOREST = pd.DataFrame(
+    [
+        {"number": "balanced accuracy", "by": by, "group": group, **NUMBERS}
+        for by, group in (("all", "all"), ("sex", "F"))
+    ]
+)
+ABROAD = pd.DataFrame(
+    [{"cohort": name, "task": "lge", "metric": "auroc", **NUMBERS} for name in ("own test split", "second hospital")]
+)
+BY_SIZE = pd.DataFrame([{"question": "image → report", "k": 1, "gallery": size, **NUMBERS} for size in (10, 20)])
+BY_LABEL = pd.DataFrame(
+    [{"question": ask, "right": "lge", "gallery": 40, **NUMBERS} for ask in ("image → image", "sentence → image")]
+)
+
 FIGURES = {
     "montage": lambda: hospital.phantom_montage({"NOR": {"SAX ED": IMAGE, "LGE": IMAGE}, "DCM": {"LGE": IMAGE}}),
     "cohort": lambda: hospital.cohort_overview(TRUTH),
@@ -122,7 +144,20 @@ FIGURES = {
     "confusion": lambda: classification.confusion(CONFUSION, "zero-shot"),
     "auroc": lambda: classification.auroc(auroc_rows()),
     "lvef": lambda: classification.lvef_scatter(TRUTH["lvef"].to_numpy(), TRUTH["lvef"].to_numpy() + 2, lvef_rows()),
-    "bland_altman": lambda: classification.bland_altman(TRUTH["lvef"].to_numpy(), RNG.normal(50, 12, 48)),
+    "bland_altman": lambda: classification.bland_altman({"lvef": ("LVEF (%)", PREDICTED)}, AGREEMENT),
+    "no_bland_altman": lambda: classification.bland_altman({}, AGREEMENT),
+    "few_shots": lambda: classification.few_shots(FEW, 0.9),
+    "no_few_shots": lambda: classification.few_shots(FEW.iloc[:0], 0.9),
+    "reliability": lambda: classification.reliability({"linear probe": SURE, "with temperature": SURE}),
+    "no_reliability": lambda: classification.reliability({}),
+    "forest": lambda: classification.forest(FOREST),
+    "no_forest": lambda: classification.forest(FOREST.iloc[:0]),
+    "cohorts": lambda: classification.cohorts(ABROAD),
+    "no_cohorts": lambda: classification.cohorts(ABROAD.iloc[:0]),
+    "gallery_size": lambda: retrieval.gallery_curve(BY_SIZE),
+    "no_gallery_size": lambda: retrieval.gallery_curve(BY_SIZE.iloc[:0]),
+    "precision_by_label": lambda: retrieval.precision_by_label(BY_LABEL),
+    "no_precision_by_label": lambda: retrieval.precision_by_label(BY_LABEL.iloc[:0]),
     "umap": lambda: maps.umap_map(RNG.random((48, 2)), TRUTH["diagnosis"], TRUTH["lvef"]),
     "attention": lambda: maps.attention_frames(CLIP[:9], np.ones((9, 16, 16)), ["f"] * 9),
     "time": lambda: maps.time_weights(time_rows()),

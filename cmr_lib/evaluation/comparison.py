@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from scipy.stats import rankdata
+from statsmodels.stats.multitest import multipletests
 
 from cmr_lib import project
 from cmr_lib.evaluation import statistics
@@ -30,13 +31,12 @@ def holm(p_values: Sequence[float] | np.ndarray) -> Float[np.ndarray, " tests"]:
     NaN (no test was possible) stays NaN and does not count as a test. Raises ValueError for a p outside [0, 1].
     """
     p = np.asarray(p_values, dtype=float)
-    tested = np.flatnonzero(~np.isnan(p))
+    tested = ~np.isnan(p)
     if ((p[tested] < 0) | (p[tested] > 1)).any():
         raise ValueError("A p-value is outside [0, 1].")
-    order = tested[np.argsort(p[tested], kind="stable")]
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
     adjusted = np.full(len(p), np.nan)
-    adjusted[order] = np.minimum(stepped, 1.0)
+    if tested.any():
+        adjusted[tested] = multipletests(p[tested], method="holm")[1]
     return adjusted
 
 

@@ -6,7 +6,7 @@ study's score for a class is its similarity to that mean. Episodes with more sho
 curve over shots is not luck. A number is the mean over episodes; its interval draws episodes and test patients at once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -114,18 +114,15 @@ def macro_auroc(
     return statistics.macro_auroc(np.concatenate([values[:, :1], leads], axis=1), weights)
 
 
-def _over_episodes(episodes: int) -> Callable[[statistics.Values, statistics.Weights], Float[np.ndarray, " samples"]]:
-    """Macro-AUROC in which the resamples of a block take the episodes in turn."""
-
-    def statistic(values: statistics.Values, weights: statistics.Weights) -> Float[np.ndarray, " samples"]:
-        drawn = np.empty(len(weights))
-        true, scores = values[:, :1], values[:, 1:].reshape(len(values), episodes, -1)
-        for episode in range(min(episodes, len(weights))):
-            turn = slice(episode, None, episodes)
-            drawn[turn] = macro_auroc(np.concatenate([true, scores[:, episode]], axis=1), weights[turn])
-        return drawn
-
-    return statistic
+def _draws(
+    true: Float[np.ndarray, "test 1"], scores: Float[np.ndarray, "test episodes classes"], weights: statistics.Weights
+) -> Float[np.ndarray, " samples"]:
+    """Macro-AUROC of every resample of test patients, the resamples taking the episodes in turn."""
+    drawn, episodes = np.empty(len(weights)), scores.shape[1]
+    for episode in range(min(episodes, len(weights))):
+        values = np.concatenate([true, scores[:, episode]], axis=1)
+        drawn[episode::episodes] = macro_auroc(values, weights[episode::episodes])
+    return drawn
 
 
 def few_shot_table(
@@ -157,8 +154,7 @@ def few_shot_table(
         scores = np.stack([prototype_scores(embedding, shot, test) for shot in drawn], axis=1)
         true = codes[test].astype(float)[:, None]
         single = [statistics.point(np.concatenate([true, scores[:, e]], axis=1), macro_auroc) for e in range(episodes)]
-        values = np.concatenate([true, scores.reshape(len(test), -1)], axis=1)
-        low, high = statistics.bootstrap_by_patient(values, owners, _over_episodes(episodes), samples, seed)
+        low, high = statistics.interval(_draws(true, scores, statistics.weights_of(owners, samples, seed)))
         edges = dict(zip(("episode_low", "episode_high"), np.quantile(single, [0.025, 0.975]), strict=True))
         rows.append(
             {"shots": number, **counts, "value": np.mean(single), "low": low, "high": high, **edges, "note": ""}

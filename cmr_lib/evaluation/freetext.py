@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from cmr_lib import project
 from cmr_lib.evaluation import statistics
-from cmr_lib.evaluation.retrieval import DECIMALS
+from cmr_lib.evaluation.places import DECIMALS
 
 COLUMNS = ["finding", "metric", "k", "gallery", "value", "low", "high", "n", "n_patients", "chance", "note"]
 

@@ -2,13 +2,13 @@
 
 Row i of one side belongs to row i of the other and to no other. The product is made in blocks and in single precision,
 which settles all but the items closer to the own one than single precision can tell (`margin`); only the queries that
-have such items are asked again in double precision. The ranks are those of `retrieval.places` to the last tie.
+have such items are asked again in double precision. The ranks are those of `places.places` to the last tie.
 """
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from cmr_lib.evaluation import retrieval
+from cmr_lib.evaluation import places
 
 BLOCK_BYTES = 8 * 2**20  # of one block of similarities: near the size of a processor cache
 UNIT = 2.0**-24  # of rounding in single precision
@@ -23,7 +23,7 @@ def margin(width: int) -> float:
 
     The dot product's bound is width × UNIT (Higham 2002, Accuracy and Stability of Numerical Algorithms, 3.1).
     """
-    return (width + 8) * UNIT + 10.0**-retrieval.DECIMALS
+    return (width + 8) * UNIT + 10.0**-places.DECIMALS
 
 
 def _bounds(image: Embeddings, text: Embeddings) -> tuple[tuple[Counts, Counts], tuple[Counts, Counts]]:
@@ -42,21 +42,21 @@ def _bounds(image: Embeddings, text: Embeddings) -> tuple[tuple[Counts, Counts],
     return (np.concatenate(forth[::2]), np.concatenate(forth[1::2])), (back[0], back[1])
 
 
-def _settled(queries: Embeddings, gallery: Embeddings, above: Counts, level: Counts) -> retrieval.Places:
+def _settled(queries: Embeddings, gallery: Embeddings, above: Counts, level: Counts) -> places.Places:
     """Places from the bounds; where they leave a doubt, from the exact similarities of those queries."""
     better, ties = above.copy(), np.zeros(len(queries), dtype=int)
-    turned = np.ascontiguousarray(gallery.T, dtype=float) * 10.0**retrieval.DECIMALS
+    turned = np.ascontiguousarray(gallery.T, dtype=float) * 10.0**places.DECIMALS
     doubtful = np.flatnonzero(level - above > 1)
     size = max(1, BLOCK_BYTES // (8 * len(gallery)))
     for start in range(0, len(doubtful), size):
         rows = doubtful[start : start + size]
-        found = retrieval.places_of_one(np.rint(queries[rows].astype(float) @ turned), rows)
+        found = places.places_of_one(np.rint(queries[rows].astype(float) @ turned), rows)
         better[rows], ties[rows] = found.better, found.ties
     one = np.ones(len(queries), dtype=int)
-    return retrieval.Places(better, ties, one, one, len(gallery))
+    return places.Places(better, ties, one, one, len(gallery))
 
 
-def places_both_ways(image: Embeddings, text: Texts) -> tuple[retrieval.Places, retrieval.Places]:
+def places_both_ways(image: Embeddings, text: Texts) -> tuple[places.Places, places.Places]:
     """Places of every image's own report among all reports, and of every report's own image among all images.
 
     image, text: aligned, L2-normalised. Ties count as in `retrieval`. Memory grows with the pairs, not their square.

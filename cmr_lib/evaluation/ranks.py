@@ -5,11 +5,12 @@ same); `labels`, every item that shares its label (a finding, a diagnosis), itse
 and gallery are the same studies. Items that are level are in random order, and every number is the mean over these
 orders. A query without a right item counts nowhere, and how many there are is said.
 
-Numbers: recall@k, median rank and mean reciprocal rank (MRR) of the first right item (`retrieval.Places`, whose counts
+Numbers: recall@k, median rank and mean reciprocal rank (MRR) of the first right item (`places.Places`, whose counts
 these are); precision@k; nDCG@k with gain 1 for a right item and discount 1 / log2(1 + rank) (Järvelin & Kekäläinen
 2002, doi 10.1145/582415.582418). Chance and gallery size stand beside each.
 """
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,13 +21,13 @@ from jaxtyping import Float, Int
 from scipy.stats import hypergeom
 
 from cmr_lib import params
-from cmr_lib.evaluation import pairs, retrieval, statistics
+from cmr_lib.evaluation import pairs, places, retrieval, statistics
 
 CURVE = ["k", "gallery", "value", "low", "high", "n", "n_patients", "chance"]
 RECALL_AT = (1, 5, 10, 50)
 COLUMNS = ["metric", "k", "gallery", "value", "low", "high", "n", "n_patients", "unanswered", "chance"]
 BLOCK_BYTES = 8 * 2**20  # of one block of similarities: near the size of a processor cache
-STEPS = 10.0**retrieval.DECIMALS  # similarities are compared as whole numbers of this many parts of 1
+STEPS = 10.0**places.DECIMALS  # similarities are compared as whole numbers of this many parts of 1
 BELOW_ALL = -1e30  # finite, and below every similarity
 
 Queries = Float[np.ndarray, "queries embed"]
@@ -63,7 +64,7 @@ class Found:
     """What `search` found; one entry a query that has a right item."""
 
     answered: Int[np.ndarray, " answered"]  # rows of these queries
-    first: retrieval.Places  # where the best right item stands
+    first: places.Places  # where the best right item stands
     gains: Float[np.ndarray, "answered places"]  # chance that the item in each of the first places is right
     unanswered: int  # queries without a right item
 
@@ -134,7 +135,7 @@ def _only_item(right: Right) -> Labels | None:
     return order[first] if not right.apart and len(first) and (last - first == 1).all() else None
 
 
-def _gains_of_one(found: retrieval.Places, depth: int) -> np.ndarray:
+def _gains_of_one(found: places.Places, depth: int) -> np.ndarray:
     """Gains where each query has one right item: no sorting is needed, it lies anywhere in its tie."""
     place = np.arange(depth)
     inside = (place >= found.better[:, None]) & (place <= (found.better + found.ties)[:, None])
@@ -143,7 +144,7 @@ def _gains_of_one(found: retrieval.Places, depth: int) -> np.ndarray:
 
 def _several_right(
     rows: slice, similarity: np.ndarray, right: Right, depth: int
-) -> tuple[Labels, retrieval.Places, np.ndarray] | None:
+) -> tuple[Labels, places.Places, np.ndarray] | None:
     """Rows of the block that have a right item, their places and gains; the own row last of all, where apart."""
     positives = right.queries[rows, None] == right.gallery
     if right.apart:
@@ -154,7 +155,7 @@ def _several_right(
         return None
     if not has.all():
         similarity, positives = similarity[has], positives[has]
-    found = retrieval.places(similarity, positives)
+    found = places.places(similarity, positives)
     return np.flatnonzero(has) + rows.start, found, _gains(similarity, positives, depth)
 
 
@@ -185,7 +186,7 @@ def search(queries: Queries, gallery: Gallery, right: Right, depth: int = max(RE
     depth, answered, parts, gains = min(depth, size), [], [], []
     for rows, similarity in _blocks(queries, gallery):
         if own is not None:
-            placed = retrieval.places_of_one(similarity, own[rows])
+            placed = places.places_of_one(similarity, own[rows])
             done = np.arange(rows.start, rows.stop), placed, _gains_of_one(placed, depth)
         else:
             done = _several_right(rows, similarity, right, depth)
@@ -195,10 +196,9 @@ def search(queries: Queries, gallery: Gallery, right: Right, depth: int = max(RE
             gains.append(done[2])
     if not parts:
         raise ValueError(f"None of {len(queries)} queries has a right item in the gallery of {size}.")
-    names = ("better", "ties", "level", "positives")
-    first = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    rows = np.concatenate(answered)
-    return Found(rows, retrieval.Places(**first, gallery=size), np.concatenate(gains), len(queries) - len(rows))
+    rows, found = np.concatenate(answered), places.joined(parts)
+    first = dataclasses.replace(found, gallery=size)
+    return Found(rows, first, np.concatenate(gains), len(queries) - len(rows))
 
 
 def search_pairs(image: Queries, text: Gallery, depth: int = max(RECALL_AT)) -> tuple[Found, Found]:

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int, Num
 from cmr_lib import project
 
 Values = Num[np.ndarray, "rows *columns"]
+Others = Num[np.ndarray, "others *columns"]  # of other patients
 Weights = Float[np.ndarray, "samples rows"]
 Statistic = Callable[[Values, Weights], Float[np.ndarray, " samples"]]
 BLOCK = 250  # resamples held in memory at once
@@ -129,12 +130,35 @@ def _drawn(n: int, codes: Int[np.ndarray, " rows"], samples: int, seed: int) -> 
         yield counts[:, codes].astype(float)
 
 
-def _interval(draws: Float[np.ndarray, " samples"], level: float) -> tuple[float, float]:
+def interval(draws: Float[np.ndarray, " samples"], level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval; (NaN, NaN) where most draws are undefined: an interval would mislead."""
     defined = draws[np.isfinite(draws)]
-    if 2 * len(defined) < len(draws) or not len(defined):  # mostly undefined: an interval would mislead
+    if 2 * len(defined) < len(draws) or not len(defined):
         return float("nan"), float("nan")
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def weights_of(patients: Iterable[Any], samples: int, seed: int) -> Weights:
+    """All resamples at once, for a statistic that `bootstrap_by_patient` cannot ask block by block."""
+    return np.concatenate(list(_resamples(patients, samples, seed)))
+
+
+def independent_difference(
+    first: Values,
+    first_patients: Iterable[Any],
+    second: Others,
+    second_patients: Iterable[Any],
+    statistic: Statistic,
+    samples: int,
+    seed: int,
+) -> tuple[float, float, float]:
+    """Statistic of `first` minus that of `second`, of other patients, and its 95 % interval: each is resampled."""
+    drawn = [
+        statistic(values, weights_of(patients, samples, seed + place)) if len(values) else np.full(samples, np.nan)
+        for place, (values, patients) in enumerate(((first, first_patients), (second, second_patients)))
+    ]
+    return point(first, statistic) - point(second, statistic), *interval(drawn[0] - drawn[1])
 
 
 def point(values: Values, statistic: Statistic) -> float:
@@ -157,7 +181,7 @@ def bootstrap_by_patient(
     if len(set(patients)) < 2:
         return float("nan"), float("nan")
     draws = [statistic(values, weights) for weights in _resamples(patients, samples, seed)]
-    return _interval(np.concatenate(draws), level)
+    return interval(np.concatenate(draws), level)
 
 
 def paired_difference(

@@ -34,6 +34,14 @@ class Classification(Strict):
     seed: Count
     classes: list[str]
     probe: Probe
+    neighbours: list[Positive]  # candidates of kNN, chosen on validation
+    shots: list[Positive]  # labelled studies a class in few-shot classification
+    episodes: Positive  # draws of these studies
+    specificities: list[Share]  # that a threshold must keep on validation
+    data_dir: str  # where the stage simulate wrote
+    second_hospital: bool  # read, embed and judge data_dir/second; only beside a simulated cohort
+    acdc: str | None  # phantom: the export at data_dir/acdc; a folder: the real set; null: none
+    workers: Positive  # processes that read the two
     bootstrap: Positive
 
 
@@ -62,3 +70,4 @@ class Results(Strict):
 
     out_dir: str
     in_root: str
+    experiments: str | None  # folder of experiments whose tables are shown; null: none

@@ -1,0 +1,108 @@
+"""Findings asked in two ways, without labels (sentences) and with them (probes), and what a threshold makes of both.
+
+Thresholds come from validation alone (`operating`). Whether one way is better than the other is tested for every
+finding, and p-values are corrected over all of them (`comparison`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from cmr_lib import params
+from cmr_lib.evaluation import comparison, operating
+from cmr_lib.evaluation.probes import Probe, apply_probe
+from cmr_lib.types import Split
+
+ZERO_SHOT, PROBE = "zero-shot", "linear probe"
+NAMED = ("sensitivity", "specificity", "f1", "balanced_accuracy")
+
+Embeddings = Float[np.ndarray, "studies embed"]
+Scores = Float[np.ndarray, "studies findings"]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Scores of all studies for each finding (columns of truth), by method; NaN where no probe could be fitted."""
+
+    studies: pd.DataFrame  # patient_key, split
+    truth: pd.DataFrame
+    scores: dict[str, Scores]
+
+    def rows(self, split: Split) -> np.ndarray:
+        """Row numbers of a split."""
+        return np.flatnonzero(self.studies["split"].to_numpy() == split.value)
+
+    def pairs(self, method: str, name: str, split: Split) -> Float[np.ndarray, "rows 2"]:
+        """Label and score of the studies of a split."""
+        rows = self.rows(split)
+        score = self.scores[method][rows, list(self.truth.columns).index(name)]
+        return np.stack([self.truth[name].to_numpy(dtype=float)[rows], score], axis=1)
+
+
+def score(
+    image: Embeddings,
+    studies: pd.DataFrame,
+    truth: pd.DataFrame,
+    direction: Float[np.ndarray, "findings embed"],
+    probes: dict[str, Probe],
+) -> Scored:
+    """Both scores of every study. direction: embedding of `present` minus that of `absent`, in the order of truth."""
+    fitted = np.full((len(image), len(truth.columns)), np.nan)
+    for column, name in enumerate(truth.columns):
+        if name in probes:
+            fitted[:, column] = apply_probe(image, probes[name])[:, 1]
+    zero = image.astype(float) @ direction.astype(float).T
+    return Scored(studies.reset_index(drop=True), truth.reset_index(drop=True), {ZERO_SHOT: zero, PROBE: fitted})
+
+
+def operating_points(scored: Scored, settings: params.Classification) -> pd.DataFrame:
+    """Average precision, and four numbers at each threshold chosen on validation, for each finding and method.
+
+    Columns finding, method and operating.COLUMNS. A finding without a probe has a row that says so.
+    """
+    patients, parts = scored.studies["patient_key"].iloc[scored.rows(Split.TEST)].tolist(), []
+    for name in scored.truth.columns:
+        for method in scored.scores:
+            test, validation = (scored.pairs(method, name, split) for split in (Split.TEST, Split.VALIDATION))
+            if np.isnan(test).any() or not len(test):
+                note = "No probe: training or validation studies have one answer only."
+                part = pd.DataFrame([{"metric": "auprc", "n": 0, "note": note}], columns=operating.COLUMNS)
+            else:
+                part = operating.operating_table(
+                    validation, test, patients, settings.specificities, settings.bootstrap, settings.seed
+                )
+            parts.append(part.assign(finding=name, method=method))
+    columns = ["finding", "method", *operating.COLUMNS]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def probe_against_sentences(scored: Scored, settings: params.Classification) -> pd.DataFrame:
+    """AUROC of the probe minus that of the sentences on test (comparison.COLUMNS), p corrected by Holm."""
+    test = scored.rows(Split.TEST)
+    return comparison.compare_findings(
+        scored.truth.iloc[test].astype(float),
+        scored.scores[PROBE][test],
+        scored.scores[ZERO_SHOT][test],
+        scored.studies["patient_key"].iloc[test],
+        settings.bootstrap,
+        settings.seed,
+    )
+
+
+def summary_rows(points: pd.DataFrame, specificity: float) -> pd.DataFrame:
+    """Of `operating_points`, what a table of results shows (classification.COLUMNS and finding, goal, threshold).
+
+    AUPRC, F1 and balanced accuracy at their own thresholds, and sensitivity at a specificity asked for on validation.
+    """
+    best = {
+        "f1": operating.BEST_F1,
+        "balanced_accuracy": operating.BEST_BALANCE,
+        "sensitivity": f"specificity {specificity:g}",
+    }
+    kept = [points[points["metric"] == "auprc"]]
+    kept += [points[(points["metric"] == metric) & (points["goal"] == goal)] for metric, goal in best.items()]
+    names = {"sensitivity": f"sensitivity_at_{100 * specificity:.0f}_specificity"}
+    rows = pd.concat(kept).sort_index(kind="stable")
+    return rows.assign(task=rows["finding"], metric=rows["metric"].replace(names))
