@@ -9,7 +9,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 VERBS = (
-    "help", "env", "repro", "test", "lab", "report", "embed", "deidentify", "experiments", "verify", "lint", "lock", "clean",
+    "help",
+    "env",
+    "repro",
+    "test",
+    "lab",
+    "report",
+    "embed",
+    "deidentify",
+    "experiments",
+    "verify",
+    "lint",
+    "lock",
+    "clean",
 )
 
 
