@@ -10,7 +10,7 @@ from torch import nn
 from cmr_lib.models import attention
 from cmr_lib.models.attention import DividedAttention
 from cmr_lib.models.study import StudyImages
-from cmr_lib.models.video import Block, VideoConfig, VideoEncoder
+from cmr_lib.models.video import Block, VideoConfig, VideoEncoder, patch_stem
 from tests.toy import model_inputs as batch
 
 SMALL = VideoConfig(image_px=16, patch_px=8, width=16, depth=2, heads=2)
@@ -110,6 +110,30 @@ def test_an_absent_frame_is_as_if_it_had_never_been_planned():
     model, images = shaken(VideoEncoder(SMALL)), batch(studies=1)
     without = chosen(images, [0, 2, 3, 4])
     torch.testing.assert_close(model(images), model(without), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 33])
+@pytest.mark.parametrize("cls", ["study", "frames"])
+def test_any_number_of_frames_and_a_batch_of_one_study_are_read(frames, cls):
+    model, images = shaken(VideoEncoder(replace(SMALL, cls=cls))), batch(studies=1, frames=max(2, frames))
+    images.mask[:] = True
+    one = chosen(images, list(range(frames)))
+    again = chosen(images, list(range(frames)) * 2)
+    again.mask[:, frames:] = False
+    with torch.no_grad():
+        assert torch.isfinite(model(one)).all()
+        torch.testing.assert_close(model(again), model(one), atol=1e-5, rtol=1e-4)
+
+
+def test_one_channel_is_exactly_three_equal_ones():
+    torch.manual_seed(0)
+    three = nn.Conv2d(3, 16, 8, 8).double()
+    one = patch_stem(16, 8).double()
+    with torch.no_grad():
+        one.weight.copy_(three.weight.sum(1, keepdim=True))
+        one.bias.copy_(three.bias)
+        x = torch.randn(4, 1, 16, 16, dtype=torch.float64)
+        torch.testing.assert_close(one(x), three(x.expand(-1, 3, -1, -1)), atol=1e-13, rtol=1e-13)
 
 
 def test_order_of_frames_does_not_matter_but_their_phase_does():

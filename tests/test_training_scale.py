@@ -1,5 +1,6 @@
 """Training at the published scale, and on a GPU: marked, since neither fits an ordinary run."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from cmr_lib.training.start import start
 from tests.toy import ToyStore, toy_settings, toy_store
 
 PAPER = Path(__file__).resolve().parents[1] / "params" / "paper" / "pretrain.yaml"
-ONE_CLIP = {"sax_positions": [0.2], "sax_phases": [0.0, 0.25, 0.5, 0.75], "lax_views": [], "lge_positions": []}
+PHASES = [number / 32 for number in range(32)]
+ONE_CLIP = {"sax_positions": [0.2], "sax_phases": PHASES, "lax_views": [], "lge_positions": []}
 TRIAL = {
     "out_dir": "out",
     "in_root": "in",
@@ -30,7 +32,7 @@ def enlarged(store: ToyStore, times: int) -> ToyStore:
 
 
 @pytest.mark.slow
-def test_vit_b_16_at_224_px_trains_twenty_steps_of_two_studies_on_a_cpu():
+def test_vit_b_16_at_224_px_and_32_frames_trains_twenty_steps_of_two_studies_on_a_cpu():
     settings = params.check("pretrain", params.merge(params.read_yaml(PAPER), TRIAL))
     store, texts = toy_store(4)
     train = StudyDataset(enlarged(store, 12), list(texts), settings.frames)
@@ -41,6 +43,7 @@ def test_vit_b_16_at_224_px_trains_twenty_steps_of_two_studies_on_a_cpu():
     assert np.isfinite(history.loss).all()
     assert history.skipped_steps.sum() == 0
     assert history.temporal_qk_grad_norm.iloc[-1] > 0
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 18 * 2**20  # KiB
 
 
 @pytest.mark.gpu
