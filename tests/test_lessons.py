@@ -23,11 +23,15 @@ LOSS, LOSS_SOLUTIONS = "L3_the_contrastive_loss_by_hand", "L3_solutions"
 ATTENTION, ATTENTION_SOLUTIONS = "L4_divided_attention_and_the_zero_start", "L4_solutions"
 FIGURES = {STUDY: 7, STUDY_SOLUTIONS: 1, SCANNER: 14, SCANNER_SOLUTIONS: 6, LOSS: 5, LOSS_SOLUTIONS: 2}
 FIGURES |= {ATTENTION: 4, ATTENTION_SOLUTIONS: 2}
+RETRIEVAL, RETRIEVAL_SOLUTIONS = "L5_reading_retrieval_numbers", "L5_solutions"
+MISTAKES, MISTAKES_SOLUTIONS = "L6_how_evaluation_goes_wrong", "L6_solutions"
+FIGURES |= {RETRIEVAL: 5, RETRIEVAL_SOLUTIONS: 1, MISTAKES: 6, MISTAKES_SOLUTIONS: 2}
 ANIMATIONS = {STUDY: 1, SCANNER: 4}
 WITH_TORCH = (LOSS, LOSS_SOLUTIONS, ATTENTION, ATTENTION_SOLUTIONS)
 LIGHT = [name for name in FIGURES if name not in WITH_TORCH]
 PAIRS = [(STUDY, STUDY_SOLUTIONS), (SCANNER, SCANNER_SOLUTIONS), (LOSS, LOSS_SOLUTIONS)]
 PAIRS += [(ATTENTION, ATTENTION_SOLUTIONS)]
+PAIRS += [(RETRIEVAL, RETRIEVAL_SOLUTIONS), (MISTAKES, MISTAKES_SOLUTIONS)]
 WRITING = (STUDY, STUDY_SOLUTIONS)  # those that write files take an out_dir
 
 
@@ -307,3 +311,79 @@ def test_attention_solutions_agree_with_their_formulas(run):
     )
     assert float(re.search(r"library differ by at most \*\*(\d+e-\d+)\*\*", text)[1]) < 1e-5
     assert numbers(r"values are \*\*(\d+)\*\*, \*\*(\d+)\*\* and", text) == [0, 0]
+# --- lesson 5 ---------------------------------------------------------------------------------------------------
+def test_retrieval_lesson_shows_one_model_with_many_numbers(run):
+    """Oracles: arithmetic of ties, Wilson's formula written out, the shipped gallery's own lines."""
+    text = said(run(RETRIEVAL)[0])
+    small, large = numbers(r"\*\*([\d.]+)\*\* in galleries of 50 and \*\*([\d.]+)\*\* in one of 200", text)
+    assert small > large + 0.2
+    won, fair = numbers(r"has R@1 = \*\*([\d.]+)\*\* if .* and \*\*([\d.]+)\*\* = 1 / 200", text)
+    assert (won, fair) == (1.0, 0.005)
+    true, lifted, lowered = numbers(r"R@1 from ([\d.]+) to ([\d.]+) by the first rule .* to ([\d.]+) by", text)
+    assert lowered < true < lifted
+    z, share, n = 1.959964, 0.95, 40
+    middle, margin = share + z**2 / (2 * n), z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    wilson = [(middle + sign * margin) / (1 + z**2 / n) for sign in (-1, 1)]
+    assert numbers(r"from \*\*([\d.]+) to ([\d.]+)\*\* is compatible", text) == pytest.approx(wilson, abs=0.006)
+    mean, exact = numbers(r"the mean is ([\d.]+), exactly ([\d.]+), chance", text)
+    assert mean == pytest.approx(exact, abs=0.01)
+def test_retrieval_lesson_counts_the_lines_that_equal_others(run):
+    """Oracle: the shipped gallery, read and counted here."""
+    import csv
+    from collections import Counter
+    text = said(run(RETRIEVAL)[0])
+    with open(ROOT / "weights" / "demo" / "gallery" / "reports.csv", newline="", encoding="utf-8") as file:
+        lines = [
+            re.split(r"(?<=[.;]) ", re.sub(r"^\d+[.)] *", "", row["impression"]))[0] for row in csv.DictReader(file)
+        ]
+    counts = Counter(" ".join(line.casefold().split()) for line in lines)
+    equal = sum(count for count in counts.values() if count > 1)
+    assert numbers(r"first lines (\d+) are different, and (\d+) have an equal", text) == [len(counts), equal]
+    ceiling = len(counts) / len(lines)  # each group of g gives g times 1 / g
+    best, own, credited = numbers(r"\*\*([\d.]+)\*\* at most; the model's ([\d.]+) becomes \*\*([\d.]+)\*\*", text)
+    assert best == pytest.approx(ceiling, abs=0.006)
+    assert own < credited
+    assert own <= best
+def test_retrieval_solutions_agree_with_their_formulas(run):
+    text = said(run(RETRIEVAL_SOLUTIONS)[0])
+    hand, library = numbers(r"By hand \*\*([\d.]+)\*\*, by the library \*\*([\d.]+)\*\*", text)
+    assert hand == library == pytest.approx(1 - (17 * 16 * 15 * 14 * 13) / (20 * 19 * 18 * 17 * 16), abs=1e-4)
+    assert numbers(r"same answer to everything scores \*\*([\d.]+)\*\*", text) == [0.0]
+    scipy, library = numbers(r"\(([\d.]+) by scipy, as the library: ([\d.]+)\)", text)
+    assert scipy == library
+    a, b = numbers(r"In galleries of 200 A has \*\*([\d.]+)\*\*, B \*\*([\d.]+)\*\*", text)
+    assert b > a
+# --- lesson 6 ---------------------------------------------------------------------------------------------------
+def test_mistakes_lesson_shows_what_each_mistake_is_worth(run):
+    text = said(run(MISTAKES)[0])
+    pattern = r"still reads \*\*([\d.]+)\*\* .* the right one \*\*([\d.]+)\*\* \(([\d.]+) to ([\d.]+);"
+    wrong, right, low, high = numbers(pattern, text)
+    assert wrong > 0.9
+    assert low <= 0.5 <= high
+    assert low < right < high
+    mean, lower, upper = numbers(r"mean of \*\*([\d.]+)\*\* \(middle 95 %: ([\d.]+) to ([\d.]+)\)", text)
+    assert mean == pytest.approx(0.5, abs=0.03)
+    assert lower < 0.5 < upper
+    wrong, right = numbers(r"\*\*(\d+)\*\* pairs of studies .* patient \*\*(\d+)\*\*", text)
+    assert wrong > right == 0
+    chosen, honest = numbers(r"reaches \*\*([\d.]+)\*\* if .* and \*\*([\d.]+)\*\* if on as many", text)
+    assert chosen > 0.55
+    assert honest == pytest.approx(0.5, abs=0.03)
+    winner, others = numbers(r"best of 20 has \*\*([\d.]+)\*\* .* and \*\*([\d.]+)\*\* on others", text)
+    # The expected largest of 20 normals lies 1.87 standard deviations up (tables of order statistics).
+    assert winner == pytest.approx(0.7 + 1.87 * np.sqrt(0.7 * 0.3 / 100), abs=0.015)
+    assert others == pytest.approx(0.7, abs=0.01)
+    by_row, by_patient = numbers(r"with 10, ([\d.]+) and ([\d.]+) \(n", text)
+    # Variance of the mean is 1 + 1/10 by patient, and 2/10 as if studies were independent: too narrow by 2.3.
+    assert by_row == pytest.approx(0.60, abs=0.12)
+    assert by_patient > 0.87
+def test_mistakes_solutions_show_what_decides_their_size(run):
+    text = said(run(MISTAKES_SOLUTIONS)[0])
+    none, all_ = numbers(r"\*\*([\d.]+)\*\* where nothing is the patient's own and \*\*([\d.]+)\*\*", text)
+    assert none == pytest.approx(0.5, abs=0.12)
+    assert all_ > 0.9
+    few, more = numbers(r"\*\*([\d.]+)\*\* on 25 studies, \*\*[\d.]+\*\* on 100 and \*\*([\d.]+)\*\* on 400", text)
+    assert few == pytest.approx(4 * more, rel=0.1)
+    passed, caught = numbers(r"leaking split scores \*\*([\d.]+)\*\* and .* it scores \*\*([\d.]+)\*\*", text)
+    assert passed < 0.65
+    assert caught > 0.9

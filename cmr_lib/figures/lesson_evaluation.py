@@ -31,7 +31,14 @@ def beside(table: pd.DataFrame, label: str, *, chance: float | None = None, note
                   edgecolor="white", label=way)  # fmt: skip
         tops = np.nanmax(np.stack([part["value"], part["high"] if known else part["value"]]), axis=0)
         for left, top, value in zip(x, tops, part["value"], strict=True):
-            place.annotate(f"{value:.2f}", (left, top), (0, 2), textcoords="offset points", ha="center", fontsize=7)
+            place.annotate(
+                f"{value:.0f}" if value > 1.5 else f"{value:.2f}",
+                (left, top),
+                (0, 2),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+            )
     if chance is not None:
         style.chance_line(place, chance)
     place.set_xticks(range(len(groups)), groups)
