@@ -311,6 +311,8 @@ def test_attention_solutions_agree_with_their_formulas(run):
     )
     assert float(re.search(r"library differ by at most \*\*(\d+e-\d+)\*\*", text)[1]) < 1e-5
     assert numbers(r"values are \*\*(\d+)\*\*, \*\*(\d+)\*\* and", text) == [0, 0]
+
+
 # --- lesson 5 ---------------------------------------------------------------------------------------------------
 def test_retrieval_lesson_shows_one_model_with_many_numbers(run):
     """Oracles: arithmetic of ties, Wilson's formula written out, the shipped gallery's own lines."""
@@ -327,10 +329,13 @@ def test_retrieval_lesson_shows_one_model_with_many_numbers(run):
     assert numbers(r"from \*\*([\d.]+) to ([\d.]+)\*\* is compatible", text) == pytest.approx(wilson, abs=0.006)
     mean, exact = numbers(r"the mean is ([\d.]+), exactly ([\d.]+), chance", text)
     assert mean == pytest.approx(exact, abs=0.01)
+
+
 def test_retrieval_lesson_counts_the_lines_that_equal_others(run):
     """Oracle: the shipped gallery, read and counted here."""
     import csv
     from collections import Counter
+
     text = said(run(RETRIEVAL)[0])
     with open(ROOT / "weights" / "demo" / "gallery" / "reports.csv", newline="", encoding="utf-8") as file:
         lines = [
@@ -344,6 +349,8 @@ def test_retrieval_lesson_counts_the_lines_that_equal_others(run):
     assert best == pytest.approx(ceiling, abs=0.006)
     assert own < credited
     assert own <= best
+
+
 def test_retrieval_solutions_agree_with_their_formulas(run):
     text = said(run(RETRIEVAL_SOLUTIONS)[0])
     hand, library = numbers(r"By hand \*\*([\d.]+)\*\*, by the library \*\*([\d.]+)\*\*", text)
@@ -353,6 +360,8 @@ def test_retrieval_solutions_agree_with_their_formulas(run):
     assert scipy == library
     a, b = numbers(r"In galleries of 200 A has \*\*([\d.]+)\*\*, B \*\*([\d.]+)\*\*", text)
     assert b > a
+
+
 # --- lesson 6 ---------------------------------------------------------------------------------------------------
 def test_mistakes_lesson_shows_what_each_mistake_is_worth(run):
     text = said(run(MISTAKES)[0])
@@ -377,6 +386,8 @@ def test_mistakes_lesson_shows_what_each_mistake_is_worth(run):
     # Variance of the mean is 1 + 1/10 by patient, and 2/10 as if studies were independent: too narrow by 2.3.
     assert by_row == pytest.approx(0.60, abs=0.12)
     assert by_patient > 0.87
+
+
 def test_mistakes_solutions_show_what_decides_their_size(run):
     text = said(run(MISTAKES_SOLUTIONS)[0])
     none, all_ = numbers(r"\*\*([\d.]+)\*\* where nothing is the patient's own and \*\*([\d.]+)\*\*", text)
