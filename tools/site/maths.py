@@ -26,7 +26,8 @@ _PARTS = re.compile(
 @cache
 def picture(tex: str, block: bool = False) -> str:
     """An <img> of a formula on the text's baseline. Raises ValueError, naming it, for what mathtext cannot draw."""
-    line = f"${' '.join(tex.split())}$"
+    flat = " ".join(tex.split())
+    line = "$" + (flat.replace("\\frac", "\\dfrac") if block else flat) + "$"  # a block has room for tall fractions
     font = FontProperties(size=SIZE_PT * (1.15 if block else 1), math_fontfamily="cm")
     try:
         width, height, depth, _, _ = PARSER.parse(line, dpi=72, prop=font)

@@ -24,7 +24,7 @@ h2{margin-top:1.9em}.note{background:#fff3cd;padding:.6em 1em;border-radius:6px}
 img.math{max-width:none}.formula{display:block;text-align:center;margin:1em 0}
 table,td,th{border:0}td p{margin:0}
 table{border-collapse:collapse;font-size:.84em;display:block;overflow-x:auto;margin:1em 0}
-td,th{padding:.3em .7em;border-bottom:1px solid #ddd;text-align:left;vertical-align:top}th{background:#f5f5f5}
+td,th{padding:.3em .7em;border-bottom:1px solid #ddd;text-align:left!important;vertical-align:top}th{background:#f5f5f5}
 pre,code{font:13px/1.45 "DejaVu Sans Mono",monospace}code{background:#f3f3f3;padding:.1em .3em;border-radius:3px}
 pre{background:#f7f7f7;border-left:3px solid #ddd;padding:.6em .9em;overflow-x:auto;margin:.7em 0}pre code{padding:0}
 .jp-InputPrompt,.jp-OutputPrompt,.prompt,.anchor-link{display:none}.jp-OutputArea-output{overflow-x:auto}
