@@ -5,7 +5,10 @@ import torch
 from torch import nn
 
 from benchmarks.encoder import kept_bytes, storages
+from benchmarks.peers import grey
+from cmr_lib.models import perceptron
 from cmr_lib.models.perceptron import Perceptron
+from cmr_lib.models.video import VideoConfig, VideoEncoder
 
 SHAPE = (2, 13, 16)
 
@@ -38,6 +41,20 @@ def test_the_wide_layer_is_kept_once():
     wide = 4 * x.numel() * 4
     own = storages(layer)
     assert kept_bytes(lambda: plain(layer)(x), own) - kept_bytes(lambda: layer(x), own) == wide
+
+
+def test_inside_checkpointing_nothing_is_kept_in_its_place(monkeypatch):
+    made, begin = [], perceptron._Again.__init__
+    monkeypatch.setattr(perceptron._Again, "__init__", lambda *what: made.append(1) or begin(*what))
+    images = grey(2, 3, 16)
+    model = VideoEncoder(VideoConfig(16, 8, "patch", 16, 2, 2)).train()
+    for recompute, wanted in ((False, 2), (True, 0), (False, 2)):  # one a block
+        model.recompute = recompute
+        made.clear()
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, lambda tensor: tensor):
+            model(images)
+        assert model.recompute is recompute
+        assert len(made) == wanted
 
 
 def test_weights_keep_names_and_draws():

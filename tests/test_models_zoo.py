@@ -19,6 +19,7 @@ from cmr_lib.training import step
 from cmr_lib.training.card import model_card
 from cmr_lib.training.machine import memory_savers
 from cmr_lib.training.pairs import Pairs
+from cmr_lib.training.start import start
 from tests.test_models_video import chosen
 from tests.toy import model_inputs, toy_settings, toy_store
 
@@ -226,3 +227,13 @@ def test_an_image_model_of_another_size_is_refused_with_both_shapes(tmp_path):
         pretrained.WeightsError, match=r"place: the file holds \(1, 1, 16, 16\), the model wants \(1, 1, 4, 16\)"
     ):
         convert.into_tower(model, str(tmp_path))
+
+
+def test_training_starts_from_the_weights_that_the_parameters_name(tmp_path):
+    body = vit_folder(tmp_path)
+    settings = toy_settings(video={"name": "frames", "weights": str(tmp_path)})
+    model, _ = start(settings, list(toy_store()[1].values()))
+    assert torch.equal(model.video.place[0, 0], body.embeddings.position_embeddings[0, 1:])
+    assert "weights" not in model.config.to_dict()["video"]
+    with pytest.raises(pretrained.WeightsError, match=r"set video\.stem to patch"):
+        start(toy_settings(video={"stem": "conv", "weights": str(tmp_path)}), list(toy_store()[1].values()))

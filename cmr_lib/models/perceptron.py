@@ -28,10 +28,11 @@ class Perceptron(nn.Sequential):
     def __init__(self, width: int, dropout: float) -> None:
         wide = RATIO * width
         super().__init__(nn.Linear(width, wide), nn.GELU(), nn.Linear(wide, width), nn.Dropout(dropout))
+        self.spare = True  # off inside activation checkpointing, which keeps neither of the two
 
     def forward(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
         """Both layers."""
-        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if not self.spare or not torch.is_grad_enabled() or torch.compiler.is_compiling():
             return super().forward(x)
         narrow, gelu, widest, dropout = self
         before = narrow(x)

@@ -163,8 +163,18 @@ class VideoEncoder(nn.Module):
         self.blocks = nn.ModuleList(self.block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width, config.norm_eps)
         self.pool = AttentionPool(config.width) if config.study == "set" else None
-        self.recompute = False  # set in training: less memory, more time, the same numbers
+        self.recompute = False
         self._start()
+
+    @property
+    def recompute(self) -> bool:
+        """Set in training: less memory, more time, the same numbers."""
+        return not self.blocks[0].mlp.spare
+
+    @recompute.setter
+    def recompute(self, value: bool) -> None:
+        for block in self.blocks:
+            block.mlp.spare = not value
 
     def _start(self) -> None:
         """Initial weights: small for embeddings, zero for biases, and the chosen start of temporal attention."""
