@@ -197,6 +197,7 @@ def _told(row: Any, there: float) -> str:
     sign, digits = (-1, 1) if error else (1, 3)  # an error that grows is a loss
     low, high = sorted((sign * row.low, sign * row.high))
     name = "LVEF error" if error else f"{row.metric.replace('_', ' ').replace('auroc', 'AUROC')} of {row.task}"
-    loss = f"{sign * row.value:+.{digits}f} ({low:+.{digits}f} to {high:+.{digits}f})"
+    between = f"{low:+.{digits}f} to {high:+.{digits}f}" if np.isfinite(low) else "too few patients for an interval"
+    loss = f"{sign * row.value:+.{digits}f} ({between})"
     unsure = "" if low > 0 or high < 0 else ", no sure loss"
     return f"{name} **{there:.{digits}f}**, loss {loss}{unsure}, n = {row.n}"
