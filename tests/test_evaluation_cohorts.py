@@ -168,7 +168,10 @@ def test_a_noisy_hospital_loses_and_its_interval_says_so(own, every):
     assert loss["low"] > 0
     assert (away["n"], loss["chance"]) == (N, 0.0)
     said = cohorts.in_words(table)
-    assert said.startswith(f"*Second hospital* loses **{loss['value']:+.3f}**")
+    assert said.startswith(
+        f"*Second hospital*: macro AUROC of diagnosis **{away['value']:.3f}**, loss {loss['value']:+.3f}"
+    )
+    assert "no sure loss" not in said.partition(";")[0]
     assert f"n = {N}" in said
     keys = cohorts.cohort_metrics(table)
     assert keys["second_hospital_loss.diagnosis.macro_auroc"]["n"] == N

@@ -63,8 +63,8 @@ def run(root, notebook):
     out = root / "out" / stage
     words = [sys.executable, "-m", "cmr_lib.run", f"notebooks/{notebook}.ipynb", str(out / f"{notebook}.ipynb")]
     words += ["-f", str(root / "params" / f"{stage}.yaml"), "-s", f"out_dir={out}"]
-    place = "data_dir" if stage == "preprocess" else "in_root"
-    words += ["-s", f"{place}={root / 'out'}"]
+    places = [place for place in ("data_dir", "in_root") if place in params.STAGES[stage].model_fields]
+    words += [word for place in places for word in ("-s", f"{place}={root / 'out'}")]
     words += ["-s", "bootstrap=50"] if "bootstrap" in params.STAGES[stage].model_fields else []
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -116,7 +116,9 @@ def run(copy: Path, notebook: str, out: Path, *settings: str) -> subprocess.Comp
     [("03_pretrain", "preprocess", "notebook 02"), ("05_classification", "pretrain", "notebook 03")],
 )
 def test_missing_input_of_a_stage_is_one_sentence_that_names_its_maker(walked, tmp_path, stage, missing, made_by):
-    done = run(walked, stage, tmp_path / "out.ipynb", f"out_dir={tmp_path}", f"in_root={tmp_path}/nothing")
+    places = [f"out_dir={tmp_path}", f"in_root={tmp_path}/nothing"]
+    places += ["data_dir=data/smoke"] if "data_dir" in params.STAGES[stage[3:]].model_fields else []
+    done = run(walked, stage, tmp_path / "out.ipynb", *places)
     assert done.returncode == 1
     assert f"{missing}" in done.stderr
     assert made_by in done.stderr

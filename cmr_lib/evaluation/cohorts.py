@@ -17,6 +17,7 @@ from cmr_lib.evaluation.external import Cohort
 from cmr_lib.evaluation.probes import Probe, apply_probe
 
 COLUMNS = ["cohort", "task", "metric", "value", "low", "high", "n", "n_patients", "chance", "note"]
+OWN = "own test split"
 LOSS = "loss"  # after a cohort's name: own test split minus it
 FEWEST = 5  # studies with, and without, a finding, for it to count
 TOP = 10
@@ -157,9 +158,12 @@ def official_table(cohort: Cohort, settings: params.Classification) -> tuple[pd.
 
 
 def cohort_metrics(table: pd.DataFrame) -> dict[str, dict[str, float | int]]:
-    """Rows as entries of metrics.json: `second_hospital.diagnosis.macro_auroc`, `second_hospital_loss.…`."""
+    """Rows as entries of metrics.json: `second_hospital.diagnosis.macro_auroc`, `second_hospital_loss.…`.
+
+    The own test split's stand there by other names.
+    """
     metrics = {}
-    for row in table.to_dict("records"):
+    for row in table[table["cohort"] != OWN].to_dict("records"):
         key = ".".join(
             str(row[name]).replace(" → ", "_to_").replace(", ", "_").replace(" ", "_")
             for name in ("cohort", "task", "metric")
@@ -171,24 +175,29 @@ def cohort_metrics(table: pd.DataFrame) -> dict[str, dict[str, float | int]]:
 
 
 def in_words(table: pd.DataFrame) -> str:
-    """What was lost elsewhere, in a sentence a cohort, the largest losses of findings named; "" without any cohort."""
-    sentences = []
+    """What every cohort reaches and loses, a paragraph each, with the findings that lose most; "" without a cohort."""
+    paragraphs = []
     for name in (one for one in dict.fromkeys(table["cohort"]) if one.endswith(f" {LOSS}")):
+        there = table[table["cohort"] == name.removesuffix(f" {LOSS}")].set_index(["task", "metric"])
         rows = table[(table["cohort"] == name) & table["value"].notna()]
-        told = [_told(row) for row in rows[rows["metric"].isin(["macro_auroc", "mean_absolute_error"])].itertuples()]
+        shown = rows["metric"].isin(["macro_auroc", "mean_absolute_error"]) | rows["metric"].str.startswith("recall")
+        told = [_told(row, there["value"][row.task, row.metric]) for row in rows[shown].itertuples()]
         single = rows[rows["metric"] == "auroc"].sort_values("value", ascending=False, kind="stable")
         worst = ", ".join(f"{row.task} {row.value:+.2f}" for row in single.head(2).itertuples())
-        most = f" Of the findings {worst} lose most." if worst else ""
+        most = f" Among single findings the largest losses are {worst}." if worst else ""
         if told:
-            sentences.append(f"*{name.removesuffix(f' {LOSS}').capitalize()}* loses {'; '.join(told)}.{most}")
-    return "\n\n".join(sentences)
+            title = name.removesuffix(f" {LOSS}")
+            paragraphs.append(f"*{title[0].upper()}{title[1:]}*: {'; '.join(told)}.{most}")
+    return "\n\n".join(paragraphs)
 
 
-def _told(row: Any) -> str:
+def _told(row: Any, there: float) -> str:
+    """One number of a cohort and its loss, above 0 where it is worse there."""
     error = row.metric == "mean_absolute_error"
-    sign = -1 if error else 1  # an error that grows is a loss
+    sign, digits = (-1, 1) if error else (1, 3)  # an error that grows is a loss
     low, high = sorted((sign * row.low, sign * row.high))
-    digits = 1 if error else 3
-    sure = "" if low > 0 or high < 0 else ", an interval that holds 0"
-    what = f"{'LVEF error, points' if error else f'macro-AUROC of {row.task}'}"
-    return f"**{sign * row.value:+.{digits}f}** ({low:.{digits}f} to {high:.{digits}f}{sure}) in {what}, n = {row.n}"
+    name = "LVEF error" if error else f"{row.metric.replace('_', ' ').replace('auroc', 'AUROC')} of {row.task}"
+    between = f"{low:+.{digits}f} to {high:+.{digits}f}" if np.isfinite(low) else "too few patients for an interval"
+    loss = f"{sign * row.value:+.{digits}f} ({between})"
+    unsure = "" if low > 0 or high < 0 else ", no sure loss"
+    return f"{name} **{there:.{digits}f}**, loss {loss}{unsure}, n = {row.n}"
