@@ -4,10 +4,11 @@ import dataclasses
 
 import dicom_maker as maker
 import numpy as np
+import pandas as pd
 import pytest
 from test_figures import words_of
 
-from cmr_lib.figures import lesson_scanner, lesson_study, style
+from cmr_lib.figures import lesson_evaluation, lesson_scanner, lesson_study, style
 from cmr_lib.ingest import glance, orientation, studies
 from cmr_lib.types import Sequence, View
 
@@ -142,3 +143,23 @@ def test_the_curve_of_noise_is_a_density():
 
 def test_colours_are_those_of_the_house():
     assert lesson_study.LOOKS["sax cine"][0] == style.BLUE
+
+
+def test_bars_beside_each_other_carry_their_numbers_intervals_and_chance():
+    table = pd.DataFrame({"group": ["a", "a", "b"], "way": ["wrong", "right", "wrong"], "value": [0.9, 0.5, 186.0]})
+    figure = lesson_evaluation.beside(table.assign(low=[0.8, 0.4, 180.0], high=[1.0, 0.6, 190.0]), "score", chance=0.5)
+    figure.draw_without_rendering()
+    said = words_of(figure)
+    assert {"0.90", "0.50", "186", "chance", "wrong", "right"} <= set(said)
+    assert "invented numbers" in " ".join(said)
+    heights = [bar.get_height() for bar in figure.axes[0].patches if np.isfinite(bar.get_height())]
+    assert sorted(heights) == [0.5, 0.9, 186.0]
+
+
+def test_histograms_of_luck_share_bins_and_hold_every_draw():
+    draws = {"one": RNG.normal(size=200), "two": RNG.normal(2, 1, size=100)}
+    figure = lesson_evaluation.luck(draws, ("score", "draws"), marks={"chance": 0.0})
+    figure.draw_without_rendering()
+    assert {"one", "two", "chance"} <= set(words_of(figure))
+    top = [np.ptp(patch.get_xy()[:, 1]) for patch in figure.axes[0].patches]
+    assert max(top) <= 200

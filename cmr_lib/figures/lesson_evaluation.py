@@ -29,16 +29,11 @@ def beside(table: pd.DataFrame, label: str, *, chance: float | None = None, note
         hatch = ("", "///", "...", "xx")[number % 4]
         place.bar(x, part["value"], 0.9 * width, yerr=bars, capsize=2, color=LOOKS[number][0], hatch=hatch,
                   edgecolor="white", label=way)  # fmt: skip
-        tops = np.nanmax(np.stack([part["value"], part["high"] if known else part["value"]]), axis=0)
+        tops = part[["value", "high"] if known else ["value"]].max(axis=1)
         for left, top, value in zip(x, tops, part["value"], strict=True):
-            place.annotate(
-                f"{value:.0f}" if value > 1.5 else f"{value:.2f}",
-                (left, top),
-                (0, 2),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7,
-            )
+            if np.isfinite(value):
+                words = f"{value:.0f}" if value > 1.5 else f"{value:.2f}"
+                place.annotate(words, (left, top), (0, 2), textcoords="offset points", ha="center", fontsize=7)
     if chance is not None:
         style.chance_line(place, chance)
     place.set_xticks(range(len(groups)), groups)
