@@ -16,7 +16,10 @@ NOTEBOOKS = {
     stage: file for file in (ROOT / "notebooks").glob("*.ipynb") if (stage := source.stage_of(file, [])) is not None
 }
 PATHS = {"out_dir": "out", "in_root": "in", "data_dir": "data"}
-UMAP = {"out_dir": "o", "in_root": "i", "seed": 1, "neighbours": 5, "min_dist": 0.1, "metric": "cosine"}
+UMAP = {
+    "out_dir": "o", "in_root": "i", "data_dir": "d", "seed": 1, "neighbours": 5, "min_dist": 0.1, "metric": "cosine",
+    "judged": 3, "sweep": {"draws": 1, "neighbours": [5]}, "hearts": 3, "second": 0, "study": None, "bootstrap": 9,
+}  # fmt: skip
 
 
 def with_paths(stage: str, values: dict) -> dict:

@@ -6,7 +6,7 @@ The one package whose names are re-exported: everything else says `params.Pretra
 from cmr_lib.params.checking import check, from_notebook
 from cmr_lib.params.files import ParameterError, merge, override, read_yaml
 from cmr_lib.params.hospital import Hospital, PhantomImage, Reader, Scanner, Simulate
-from cmr_lib.params.judging import Attention, Classification, Probe, Results, Retrieval, Umap
+from cmr_lib.params.judging import Attention, Classification, Probe, Results, Retrieval, Sweep, Umap
 from cmr_lib.params.preprocess import Caps, ClipShape, Cohort, Identity, Preprocess, ReportColumns, SplitShares
 from cmr_lib.params.pretrain import Augment, FramePlan, Launch, Optimiser, Pretrain, TextEncoder, VideoEncoder
 from cmr_lib.params.schema import STAGES
@@ -39,6 +39,7 @@ __all__ = [
     "Scanner",
     "Simulate",
     "SplitShares",
+    "Sweep",
     "TextEncoder",
     "Umap",
     "VideoEncoder",

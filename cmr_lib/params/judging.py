@@ -37,15 +37,29 @@ class Classification(Strict):
     bootstrap: Positive
 
 
+class Sweep(Strict):
+    """Maps that are drawn only to be judged: every size of the neighbourhood, `draws` times with another seed."""
+
+    draws: Positive
+    neighbours: list[Annotated[int, Field(ge=2)]]
+
+
 class Umap(Strict):
     """Stage umap."""
 
     out_dir: str
     in_root: str
+    data_dir: str
     seed: Count
     neighbours: Annotated[int, Field(ge=2)]
     min_dist: Share
     metric: Literal["cosine", "euclidean"]
+    judged: Positive  # nearest studies by which a map is judged
+    sweep: Sweep
+    hearts: Positive  # pictures along the map
+    second: Count  # studies of the second hospital to place on the map; 0: none
+    study: str | None  # a .zip or folder of DICOM of one's own to place on the map; nothing of it is written
+    bootstrap: Positive
 
 
 class Attention(Strict):
@@ -53,8 +67,14 @@ class Attention(Strict):
 
     out_dir: str
     in_root: str
+    data_dir: str
     seed: Count
-    studies: Positive
+    studies: Positive  # drawn, and held against an untrained model
+    checked: Positive  # held against the anatomy and spoiled patch by patch
+    phases: Annotated[int, Field(ge=2, le=64)]  # of the beat that is drawn
+    controls: Positive  # untrained models whose scores are averaged
+    hospital: str | None  # parameters of the simulated hospital whose anatomy is the truth; null: no truth is known
+    bootstrap: Positive
 
 
 class Results(Strict):
