@@ -4,7 +4,7 @@ import sys
 
 import dicom_maker as maker
 
-from benchmarks import clip_reads, many_studies, reading
+from benchmarks import clip_reads, explaining, many_studies, reading
 
 
 def test_clip_reads_prints_its_line_for_the_log(monkeypatch, capsys):
@@ -32,3 +32,9 @@ def test_reading_counts_images_and_compares_sides(tmp_path):
     found = reading.measure_files(tmp_path, 1)
     assert found["images"] == 4
     assert "× dcmread" in reading._in_words("a study", found)
+
+
+def test_explaining_compares_a_plain_with_a_followed_pass():
+    found = explaining.measure("smoke", 1, 2)
+    assert found["captured over plain"] > 0
+    assert found["all three maps (ms)"] > 0

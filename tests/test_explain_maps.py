@@ -46,7 +46,7 @@ def test_maps_are_not_judged_on_too_few_studies(rng):
 
 
 def test_the_gap_is_the_distance_of_two_means_and_chance_is_far_below(rng):
-    image = rng.normal(size=(30, 5)) + [3, 0, 0, 0, 0]
+    image = rng.normal(size=(30, 5)) + np.array([3, 0, 0, 0, 0])
     words = rng.normal(size=(30, 5))
     words[4] = np.nan
     pairs = modality.pairs_of(image, words)
@@ -69,7 +69,12 @@ def test_newcomers_are_asked_by_their_nearest_old_studies():
     old = np.array([[0.0, 0], [1, 0], [2, 0], [9, 9], [9, 8], [8, 9]])
     settings = UMAP.model_copy(update={"judged": 3})
     found = newcomers.agreement(
-        old, ["a", "b", "a", "c", "c", "c"], np.array([[0.1, 0], [9, 9.5], [5, 5]]), ["a", "c", ""], settings, "euclidean"
+        old,
+        list("abaccc"),
+        np.array([[0.1, 0], [9, 9.5], [5, 5]]),
+        ["a", "c", ""],
+        settings,
+        "euclidean",
     )
     assert found.tolist() == [pytest.approx(2 / 3), 1.0]
     assert not len(newcomers.agreement(old, ["a"] * 6, np.zeros((0, 2)), [], settings))
@@ -163,7 +168,7 @@ def test_a_moved_crop_is_laid_back_where_it_was():
     key = store.index["study_key"].tolist()[:1]
     still, moved = (readout.show(store, key, plan, shift).frames[0, 0] for shift in ((0, 0), (2, -1)))
     assert np.array_equal(moved[:-2, 1:], still[2:, :-1])
-    laid = readout._moved(moved[None], 2, -1)[0]
+    laid = readout._moved(moved[None].astype(float), 2, -1)[0]
     assert np.array_equal(laid[2:, :-1], still[2:, :-1])
 
 

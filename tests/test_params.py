@@ -152,7 +152,7 @@ def test_yaml_is_read_as_dvc_reads_it(tmp_path):
 
 
 def test_a_wrong_value_that_is_a_path_is_not_shown():
-    values = params.read_yaml(ROOT / "params/smoke/umap.yaml") | {"in_root": "i", "out_dir": "o"}
+    values = params.read_yaml(ROOT / "params/smoke/umap.yaml") | {"in_root": "i", "out_dir": "o", "data_dir": "d"}
     with pytest.raises(params.ParameterError, match="got a path") as caught:
         params.check("umap", values | {"neighbours": "/mnt/hospital/Zormek"})
     assert "Zormek" not in str(caught.value)

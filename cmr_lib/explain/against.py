@@ -66,9 +66,13 @@ def verdict(differences: pd.DataFrame, measure: str) -> str:
 
 
 def example(regions: Regions) -> int:
-    """Row of the study that shows most: the largest scar, or the first where none has any; 0 without studies."""
+    """Row of a study to show: its scar is the median one of those that have any; 0 where none has."""
     scar = regions.get("scar")
-    return 0 if scar is None or not len(scar) else int(scar.sum(axis=(1, 2, 3)).argmax())
+    if scar is None or not scar.any():
+        return 0
+    size = scar.sum(axis=(1, 2, 3))
+    having = np.flatnonzero(size)
+    return int(having[np.argsort(size[having], kind="stable")[len(having) // 2]])
 
 
 def orders(

@@ -97,7 +97,7 @@ def crops_of(stacks: Sequence[types.Stack], size_px: int, spacing_mm: float) -> 
 
 def _same(crop: Crop, clip: pd.Series) -> bool:
     kind = (crop.view.value, crop.sequence.value, crop.slice_number) == (clip["view"], clip["sequence"], clip["slice"])
-    return kind and abs(crop.position - clip["position"]) < SAME
+    return kind and bool(abs(crop.position - clip["position"]) < SAME)
 
 
 def _shot_of(crop: Crop, shots: Sequence[Shot]) -> Shot:

@@ -1,6 +1,7 @@
 """What is shown of a study beside its point on a map: its face, and what may be said of it."""
 
 from collections.abc import Callable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,21 @@ from jaxtyping import Float, UInt8
 
 from cmr_lib import params
 from cmr_lib.clips.store import ClipStore
+from cmr_lib.types import StoredFrames
+
+
+@runtime_checkable
+class Faces(Protocol):
+    """What is needed of a clip store (clips.store.ClipStore)."""
+
+    def middle_cine(self, study_key: str) -> int:
+        """Row of the study's middle short-axis cine, or of the middle of what there is."""
+        ...
+
+    def frames(self, row_number: int) -> StoredFrames:
+        """Frames of the clip in this row."""
+        ...
+
 
 SAID = "said_"  # columns of the study table: findings as the report says them
 Face = UInt8[np.ndarray, "height width"]
@@ -22,7 +38,7 @@ def both_kinds(
     return table, np.concatenate([image, text[written]])
 
 
-def face(clips: ClipStore, study_key: str) -> Face:
+def face(clips: Faces, study_key: str) -> Face:
     """The first frame (full heart) of the middle short-axis cine, or of the middle of what there is."""
     return np.asarray(clips.frames(clips.middle_cine(study_key))[0])
 
@@ -46,7 +62,7 @@ def findings_said(studies: pd.DataFrame) -> pd.Series:
 
 
 def describe(
-    points: pd.DataFrame, clips: ClipStore, texts: pd.DataFrame | None, picture: Callable[[Face], str]
+    points: pd.DataFrame, clips: Faces, texts: pd.DataFrame | None, picture: Callable[[Face], str]
 ) -> pd.DataFrame:
     """The points with what their card says: name, facts, text, and `picture` of their face.
 
@@ -58,7 +74,7 @@ def describe(
         said = findings_said(points)
         name, facts, text = points["kind"], said.where(said == "", "findings said: " + said), ""
     else:
-        lvef = points["lvef"].map(lambda value: "" if pd.isna(value) else f", LVEF {value:.0f} %")
+        lvef = points["lvef"].map(lambda value: "" if pd.isna(value) else f", LVEF {value:.0f} %").astype(str)
         name = points["kind"] + " · " + points["diagnosis"].astype(str)
         facts = points["split"] + ", " + points["vendor"] + lvef
         text = points["study_key"].map(dict(zip(texts["study_key"], texts["impression"], strict=True))).fillna("")

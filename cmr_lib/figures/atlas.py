@@ -15,6 +15,8 @@ LOOKS = (
     (style.BLUE, "o"), (style.RED, "s"), (style.GREEN, "^"), (style.PINK, "D"), (style.SKY, "P"), (style.BLACK, "X"),
 )  # fmt: skip
 UNKNOWN = "not said"
+LAYERS = 12
+HALF = 0.037  # half the edge of a heart's picture, as a share of the map's longer side
 Coordinates = Float[np.ndarray, "studies 2"]
 
 
@@ -33,16 +35,19 @@ def looks_of(values: pd.Series) -> dict[str, tuple[str, str]]:
 
 
 def _by_name(place: Axes, table: pd.DataFrame, column: str, title: str) -> None:
-    values = table[column].astype(str)
-    for name, (colour, marker) in {UNKNOWN: ("lightgrey", "."), **looks_of(values)}.items():
-        chosen = values.isin(["", UNKNOWN]) if name == UNKNOWN else values == name
-        if chosen.any():
-            points = {"s": 7, "color": colour, "marker": marker, "alpha": 0.6, "linewidths": 0, "rasterized": True}
-            place.scatter(table.x[chosen], table.y[chosen], **points, label=f"{name} ({chosen.sum():,})")
+    values = table[column].astype(str).replace("", UNKNOWN)
+    kinds = {UNKNOWN: ("lightgrey", "."), **looks_of(values)}
+    for layer in range(LAYERS):  # groups are drawn in turns, so that the last does not hide the others
+        for name, (colour, marker) in kinds.items():
+            chosen = (values == name) & (np.arange(len(table)) % LAYERS == layer)
+            points = {"s": 5, "color": colour, "marker": marker, "alpha": 0.7, "linewidths": 0, "rasterized": True}
+            place.scatter(table.x[chosen], table.y[chosen], **points)
+    for name, (colour, marker) in kinds.items():
+        if (count := int((values == name).sum())) > 0:
+            place.scatter([], [], color=colour, marker=marker, s=14, linewidths=0, label=f"{name} ({count:,})")
     bare(place, title)
-    place.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=3, handletextpad=0.0, columnspacing=0.6, fontsize=6
-    )
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.08), "ncols": 3}
+    place.legend(**below, handletextpad=0.0, columnspacing=0.6, fontsize=6)
 
 
 def _by_number(fig: Figure, place: Axes, table: pd.DataFrame, column: str, title: str) -> None:
@@ -79,20 +84,19 @@ def joint_map(table: pd.DataFrame, colourings: Mapping[str, str], note: str = st
     return fig
 
 
-def spread_out(coordinates: Coordinates, most: int, cells: int = 9) -> list[int]:
-    """Row numbers of studies all over the map: in each of cells × cells squares the one nearest to its middle.
+def spread_out(coordinates: Coordinates, most: int, apart: float = 2 * HALF) -> list[int]:
+    """Row numbers of studies all over the map, no two nearer to each other than `apart` × its longer side.
 
-    The fullest squares come first where there are more than `most`.
+    Begins in the middle and takes the study farthest from those taken, until there are `most` or none is far enough.
     """
-    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    scaled = (coordinates - low) / np.where(high > low, high - low, 1) * cells
-    square = np.minimum(scaled.astype(int), cells - 1)
-    away = np.hypot(*(scaled - square - 0.5).T)
-    table = pd.DataFrame({"square": square[:, 0] * cells + square[:, 1], "away": away})
-    first = table.sort_values("away", kind="stable").groupby("square").head(1)
-    full = table["square"].value_counts()
-    order = first.assign(full=first["square"].map(full)).sort_values(["full", "square"], ascending=[False, True])
-    return sorted(int(row) for row in order.index[:most])
+    wide = max(float(np.ptp(coordinates, axis=0).max()), 1e-9)
+    scaled = (coordinates - np.median(coordinates, axis=0)) / wide
+    chosen = [int(np.abs(scaled).max(axis=1).argmin())]
+    away = np.abs(scaled - scaled[chosen[0]]).max(axis=1)
+    while len(chosen) < most and away.max() >= apart:
+        chosen.append(int(away.argmax()))
+        away = np.minimum(away, np.abs(scaled - scaled[chosen[-1]]).max(axis=1))
+    return sorted(chosen)
 
 
 def hearts_along(
@@ -107,17 +111,18 @@ def hearts_along(
     """
     if not len(coordinates):
         return style.nothing("n = 0: too few studies for a map", note)
-    fig, axes = style.canvas(width=style.PAGE, height=5.4, note=note)
+    wide, high = np.maximum(np.ptp(coordinates, axis=0), 1e-9)
+    inches = float(np.clip(style.PAGE * high / wide + 0.9, 3.4, 7.0))
+    fig, axes = style.canvas(width=style.PAGE, height=inches, note=note)
     place, codes = axes[0, 0], np.asarray(diagnosis, dtype=str)
     colours = np.array([style.DIAGNOSIS.get(code, ("lightgrey", "o"))[0] for code in codes])
     place.scatter(*coordinates.T, s=6, c=colours, linewidths=0, alpha=0.5, rasterized=True)
-    spread = np.ptp(coordinates, axis=0)
-    half = 0.045 * spread.max()
+    half = HALF * max(wide, high)
     for row, picture in pictures.items():
         x, y = coordinates[row]
         place.imshow(picture, extent=(x - half, x + half, y - half, y + half), vmin=0, vmax=255, zorder=3)
         frame = {"edgecolor": colours[row], "linewidth": 1.6, "zorder": 4}
-        place.add_patch(_square(x, y, half, frame))
+        place.add_patch(_square(float(x), float(y), float(half), frame))
     for code in [code for code in style.DIAGNOSIS if code in set(codes)]:
         place.scatter([], [], color=style.DIAGNOSIS[code][0], marker="s", label=code)
     low, high = coordinates.min(axis=0) - 1.5 * half, coordinates.max(axis=0) + 1.5 * half
@@ -134,7 +139,7 @@ def _square(x: float, y: float, half: float, looks: dict) -> Rectangle:
 def newcomers(
     old: Coordinates,
     old_names: Sequence[str] | np.ndarray | pd.Series,
-    new: Coordinates,
+    new: Float[np.ndarray, "newcomers 2"],
     new_names: Sequence[str] | np.ndarray | pd.Series,
     note: str = style.PHANTOM,
 ) -> Figure:

@@ -77,17 +77,15 @@ def localised(rows: pd.DataFrame, differences: pd.DataFrame, note: str = style.P
             part = rows[(rows["region"] == region) & (rows["measure"] == measure)]
             _panel(axes[down, right], part, first=not right)
             one = differences[(differences["region"] == region) & (differences["measure"] == measure)]
-            said = [
-                f"{row.map} − untrained: {row.value:+.2f} ({row.low:+.2f} to {row.high:+.2f})"
-                for row in one.itertuples()
-            ]
-            axes[down, right].set_title("\n".join(said), fontsize=6, fontweight="normal", loc="center")
+            said = [f"{row.map} {row.value:+.2f} ({row.low:+.2f} to {row.high:+.2f})" for row in one.itertuples()]
+            axes[down, right].set_title("\n".join(said), fontsize=5.5, fontweight="normal", loc="center")
             if not right:
                 n = int(part["n"].max()) if len(part) else 0
                 axes[down, right].set_ylabel(f"{region}\nn = {n} studies")
             if down == len(regions) - 1:
                 axes[down, right].set_xlabel(TITLES.get(measure, measure))
-    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center")
+    above = "above each panel: minus the untrained model's, study by study (95 % interval)"
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", title=above)
     return fig
 
 
