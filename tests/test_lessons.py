@@ -20,11 +20,13 @@ LESSONS = ROOT / "notebooks" / "lessons"
 STUDY, STUDY_SOLUTIONS = "L1_what_is_in_a_cmr_study", "L1_solutions"
 SCANNER, SCANNER_SOLUTIONS = "L2_from_k_space_to_a_beating_phantom", "L2_solutions"
 LOSS, LOSS_SOLUTIONS = "L3_the_contrastive_loss_by_hand", "L3_solutions"
-FIGURES = {STUDY: 7, STUDY_SOLUTIONS: 1, SCANNER: 14, SCANNER_SOLUTIONS: 6, LOSS: 5, LOSS_SOLUTIONS: 2}
+MAPS, MAPS_SOLUTIONS = "L7_explanations_that_explain_nothing", "L7_solutions"
+FIGURES = {STUDY: 7, STUDY_SOLUTIONS: 1, SCANNER: 14, SCANNER_SOLUTIONS: 6, LOSS: 5, LOSS_SOLUTIONS: 2, MAPS: 4,
+           MAPS_SOLUTIONS: 3}  # fmt: skip
 ANIMATIONS = {STUDY: 1, SCANNER: 4}
-WITH_TORCH = (LOSS, LOSS_SOLUTIONS)
+WITH_TORCH = (LOSS, LOSS_SOLUTIONS, MAPS, MAPS_SOLUTIONS)
 LIGHT = [name for name in FIGURES if name not in WITH_TORCH]
-PAIRS = [(STUDY, STUDY_SOLUTIONS), (SCANNER, SCANNER_SOLUTIONS), (LOSS, LOSS_SOLUTIONS)]
+PAIRS = [(STUDY, STUDY_SOLUTIONS), (SCANNER, SCANNER_SOLUTIONS), (LOSS, LOSS_SOLUTIONS), (MAPS, MAPS_SOLUTIONS)]
 WRITING = (STUDY, STUDY_SOLUTIONS)  # those that write files take an out_dir
 
 
@@ -256,3 +258,39 @@ def test_loss_solutions_agree_with_their_formulas(run):
     assert plain == pytest.approx(tiled, abs=2e-5)
     expected, own = numbers(r"shares expect \(([\d.]+)\) equals that of the pairs \(([\d.]+)\)", text)
     assert expected == pytest.approx(own, abs=0.01)
+
+
+# --- lesson 7 ---------------------------------------------------------------------------------------------------
+def test_maps_lesson_tells_a_trained_model_from_what_knows_nothing(run):
+    text = said(run(MAPS)[0])
+    trained, untrained, dice, chance = numbers(
+        r"Trained \*\*([\d.]+)\*\*, untrained \*\*([\d.]+)\*\*, dice ([\d.]+), a random pixel ([\d.]+)", text
+    )
+    assert trained > untrained + 0.1
+    assert trained > dice + 0.3
+    assert 0.05 < chance < 0.2  # the left ventricle's blood on a crop of 128 mm
+    trained, untrained, _ = numbers(r"trained \*\*(\+[\d.]+)\*\*, untrained (\+?-?[\d.]+), dice (\+?-?[\d.]+)", text)
+    assert trained > untrained + 0.1
+
+
+def test_maps_lesson_shows_what_does_not_notice_a_forgotten_model(run):
+    """The edge detector never asks the model; rollout does not use the projection: both correlations are exactly 1."""
+    text = said(run(MAPS)[0])
+    readout, gradient, edges = numbers(
+        r"readout correlates \*\*(-?[\d.]+)\*\*.*gradient (-?[\d.]+), edges \*\*(-?[\d.]+)\*\*", text
+    )
+    assert edges == 1
+    assert max(readout, gradient) < 0.6
+    assert numbers(r"the projection is gone \(([\d.]+)\)", text) == [1]
+
+
+def test_maps_solutions_state_what_must_be(run):
+    text = said(run(MAPS_SOLUTIONS)[0])
+    least, most, beating, tried = numbers(
+        r"From \*\*([\d.]+)\*\* to \*\*([\d.]+)\*\*.*\*\*(\d+)\*\* of (\d+) beat", text.replace("\n", " ")
+    )
+    assert 0 <= least < most <= 1
+    assert 0 <= beating <= tried
+    assert numbers(r"Entropy \*\*([\d.]+)\*\*", text) == [0]
+    before, after = numbers(r"trained \*\*([\d.]+)\*\* \(before ([\d.]+)\)", text)[::-1]
+    assert ("nor does the trained one" in text) == (after <= before / 2)
