@@ -15,9 +15,10 @@ import pandas as pd
 from cmr_lib import params, project
 from cmr_lib.evaluation import baselines, ceiling, controls
 from cmr_lib.evaluation.material import Material, Settings
+from cmr_lib.trials import shuffled
 
 FOLDER = Path("experiments")
-EXPERIMENTS = {module.NAME: module for module in (baselines, controls, ceiling)}
+EXPERIMENTS = {module.NAME: module for module in (baselines, controls, ceiling, shuffled)}
 ESTIMATE = ["value", "low", "high", "n", "n_patients", "chance"]
 
 

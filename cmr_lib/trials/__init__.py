@@ -1,0 +1,1 @@
+"""Trials: trainings that are compared with one another (experiments/dvc.yaml, stages seeds and ablations)."""
