@@ -21,7 +21,7 @@ from cmr_lib.models.cmrformer import CMRformer
 from cmr_lib.models.study import StudyImages
 
 SIGMA = 8.0  # pixels
-SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+SHARES = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0)  # denser where curves bend
 Target = Float[Tensor, "b embed"]
 Space = Float[np.ndarray, "b f rows cols"]
 Curve = Float[np.ndarray, "b steps"]

@@ -16,7 +16,7 @@ LOOKS = (
 )  # fmt: skip
 UNKNOWN = "not said"
 LAYERS = 12
-HALF = 0.037  # half the edge of a heart's picture, as a share of the map's longer side
+HALF = 0.028  # half the edge of a heart's picture, as a share of the map's longer side
 Coordinates = Float[np.ndarray, "studies 2"]
 
 
