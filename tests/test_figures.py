@@ -186,6 +186,8 @@ FIGURES = {
     ),
     "no_joint": lambda: atlas.joint_map(POINTS.iloc[:0], {"kind": "kind"}),
     "hearts": lambda: atlas.hearts_along(PLACES, TRUTH["diagnosis"], {3: CLIP[0], 7: CLIP[1]}),
+    "hearts of unknown": lambda: atlas.hearts_along(PLACES, [""] * 48, {3: CLIP[0]}),
+    "nobody new": lambda: atlas.newcomers(PLACES, [""] * 48, PLACES[:0], []),
     "no_hearts": lambda: atlas.hearts_along(PLACES[:0], [], {}),
     "newcomers": lambda: atlas.newcomers(PLACES, TRUTH["diagnosis"], PLACES[:3], ["NOR", "", "yours"]),
     "no_newcomers": lambda: atlas.newcomers(PLACES[:0], [], PLACES[:0], []),
@@ -199,6 +201,7 @@ FIGURES = {
     "no_kinds": lambda: looking.worth_of_kinds(KINDS.iloc[:0]),
     "spoiled": lambda: looking.spoiled((0.0, 0.5, 1.0), SPOILED, {"rollout": "+0.1"}),
     "no_spoiled": lambda: looking.spoiled((0.0, 0.5, 1.0), {}, {}),
+    "no anatomy known": lambda: looking.over_anatomy(CLIP[:2], {}, {}, ["a", "b"]),
     "anatomy": lambda: looking.over_anatomy(CLIP[:2], {"rollout": RNG.random((2, 16, 16))}, {"scar": MASK}, ["a", "b"]),
 }
 

@@ -128,8 +128,14 @@ def hearts_along(
     low, high = coordinates.min(axis=0) - 1.5 * half, coordinates.max(axis=0) + 1.5 * half
     place.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
     bare(place, f"{len(pictures)} of n = {len(coordinates)} test studies, mid-ventricular short axis at the R wave")
-    fig.legend(loc="outside upper center", ncols=8, handletextpad=0.1)
+    _legend(fig, place, ncols=8)
     return fig
+
+
+def _legend(fig: Figure, place: Axes, ncols: int) -> None:
+    """The legend above the map, where there is anything to name."""
+    if place.get_legend_handles_labels()[0]:
+        fig.legend(loc="outside upper center", ncols=ncols, handletextpad=0.1)
 
 
 def _square(x: float, y: float, half: float, looks: dict) -> Rectangle:
@@ -157,7 +163,7 @@ def newcomers(
             looks = {"s": size, "color": colour, "marker": marker, "edgecolors": "black", "linewidths": 0.8}
             place.scatter(*new[chosen].T, **looks, label=f"{code or UNKNOWN} ({chosen.sum()})")
     bare(place, f"n = {len(new)} new studies on a map of n = {len(old)}")
-    fig.legend(loc="outside upper center", ncols=4, handletextpad=0.1)
+    _legend(fig, place, ncols=4)
     return fig
 
 

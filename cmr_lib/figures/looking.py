@@ -151,9 +151,11 @@ def over_anatomy(
                     place.contour(mask[at], [0.5], colors=[OUTLINES[name]], linewidths=0.8)
     for row, name in enumerate(("truth", *maps)):
         axes[row, 0].set_ylabel(name)
-    for name in [name for name, mask in regions.items() if mask.any()]:
+    outlined = [name for name, mask in regions.items() if mask.any()]
+    for name in outlined:
         axes[0, 0].plot([], [], color=OUTLINES[name], label=name)
-    fig.legend(loc="outside upper center", ncols=4)
+    if outlined:
+        fig.legend(loc="outside upper center", ncols=4)
     return fig
 
 
