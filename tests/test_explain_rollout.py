@@ -174,6 +174,10 @@ def test_a_study_without_report_still_has_a_gradient_map(images):
 def test_what_cannot_be_mapped_is_said_in_a_sentence(images):
     with pytest.raises(ValueError, match="study: concat"):
         rollout.explain(model(study="set"), images)
+    other = model()
+    other.video.blocks[0].time.__class__ = type("Other", (attention.DividedAttention,), {})
+    with pytest.raises(ValueError, match="of another make"):
+        rollout.explain(other, images)
     with pytest.raises(ValueError, match="target of 2 × 8 is wanted"):
         rollout.explain(model(), images, target=torch.zeros(2, 3))
 

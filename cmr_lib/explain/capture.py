@@ -18,9 +18,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from cmr_lib.models.attention import DividedAttention, token_mask, weights_of
-from cmr_lib.models.video import VideoEncoder
 
 SETS = "Maps of a whole study want a model of video.study: concat; this one is a set of clips, where no token sees all."
+OTHERS = (
+    "Maps are known for divided attention whose read-out token attends to every token; this tower is of another make."
+)
 
 
 @dataclass
@@ -66,14 +68,17 @@ def _keep_given(layer: Layer, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
 
 
 @contextmanager
-def captured(video: VideoEncoder) -> Iterator[Capture]:
+def captured(video: nn.Module) -> Iterator[Capture]:
     """Within this context a forward pass of the tower leaves its attentions' inputs in the Capture.
 
     With gradients on, the gradient of what each attention gave is kept as well, once somebody calls backward. Raises
-    ValueError for a tower that encodes clip by clip.
+    ValueError for a tower that encodes clip by clip, or whose attention follows another rule than `DividedAttention`.
     """
-    if video.pool is not None:
+    if getattr(video, "pool", None) is not None:
         raise ValueError(SETS)
+    layers = [attention for block in getattr(video, "blocks", ()) for attention in (block.time, block.space)]
+    if not layers or any(type(attention) is not DividedAttention for attention in layers):  # a subclass may differ
+        raise ValueError(OTHERS)
     found, handles = Capture(), []
     for block in video.blocks:
         for norm, attention in ((block.norm_time, block.time), (block.norm_space, block.space)):
