@@ -49,6 +49,11 @@ def chance_of(table: pd.DataFrame, rows: pd.DataFrame) -> Float[np.ndarray, " ro
     return rows["region"].map(share).to_numpy(dtype=float)
 
 
+def _between(row: pd.Series) -> str:
+    known = np.isfinite(row["low"]) and np.isfinite(row["high"])
+    return f"({row['low']:+.2f} to {row['high']:+.2f})" if known else "(too few studies for an interval)"
+
+
 def verdict(differences: pd.DataFrame, measure: str) -> str:
     """In words, region by region, whether each map surely beats its untrained control by a measure."""
     chosen = differences[differences["measure"] == measure]
@@ -56,9 +61,7 @@ def verdict(differences: pd.DataFrame, measure: str) -> str:
         return "n = 0: the anatomy of real hearts is not known, so no map is held against it."
     said = []
     for region, rows in chosen.groupby("region", sort=False):
-        parts = [
-            f"{row['map']} {row['value']:+.2f} ({row['low']:+.2f} to {row['high']:+.2f})" for _, row in rows.iterrows()
-        ]
+        parts = [f"{row['map']} {row['value']:+.2f} {_between(row)}" for _, row in rows.iterrows()]
         sure = rows.loc[rows["low"] > 0, "map"].tolist()
         judged = f"{' and '.join(sure)} surely" if sure else "**no map does**"
         said.append(f"- *{region}* (n = {int(rows['n'].max())}): {', '.join(parts)}; beating the control: {judged}.")

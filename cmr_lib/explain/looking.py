@@ -103,7 +103,7 @@ def end_systole(clips: ClipStore, study_keys: Sequence[str]) -> tuple[float, flo
     return middle, low, high
 
 
-def columns_to_show(places: pd.DataFrame, most: int = 6) -> list[int]:
+def columns_to_show(places: pd.DataFrame, most: int = 5) -> list[int]:
     """A few places of a plan for a picture: each kind's middle ones, the moving ones at two moments."""
     chosen: list[int] = []
     for _, part in places.groupby(kinds_of(places), sort=False):

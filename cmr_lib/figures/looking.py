@@ -135,7 +135,7 @@ def over_anatomy(
     note: str = style.PHANTOM,
 ) -> Figure:
     """Images (columns) plain with the outlines of the true regions, and under it tinted by each map (rows)."""
-    side = style.PAGE / max(len(frames), 4)
+    side = 0.85  # inches: the executed copy holds this picture
     fig, axes = style.canvas(
         1 + len(maps), len(frames), width=side * len(frames) + 0.3, height=(1 + len(maps)) * side + 0.5, note=note
     )
