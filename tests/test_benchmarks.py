@@ -59,6 +59,8 @@ def test_retrieval_is_compared_with_the_metric_file_of_a_checkout(tmp_path, monk
     assert "N = 60" in line
     assert "recalls apart by at most 0.0000" in line
     assert "40 queries in 200" in line
+
+
 def test_explaining_compares_a_plain_with_a_followed_pass():
     found = explaining.measure("smoke", 1, 2)
     assert found["captured over plain"] > 0

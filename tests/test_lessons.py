@@ -31,7 +31,12 @@ FIGURES |= {MAPS: 4, MAPS_SOLUTIONS: 3}
 ANIMATIONS = {STUDY: 1, SCANNER: 4}
 WITH_TORCH = (LOSS, LOSS_SOLUTIONS, ATTENTION, ATTENTION_SOLUTIONS, MAPS, MAPS_SOLUTIONS)
 LIGHT = [name for name in FIGURES if name not in WITH_TORCH]
-PAIRS = [(STUDY, STUDY_SOLUTIONS), (SCANNER, SCANNER_SOLUTIONS), (LOSS, LOSS_SOLUTIONS), (ATTENTION, ATTENTION_SOLUTIONS)]
+PAIRS = [
+    (STUDY, STUDY_SOLUTIONS),
+    (SCANNER, SCANNER_SOLUTIONS),
+    (LOSS, LOSS_SOLUTIONS),
+    (ATTENTION, ATTENTION_SOLUTIONS),
+]
 PAIRS += [(RETRIEVAL, RETRIEVAL_SOLUTIONS), (MISTAKES, MISTAKES_SOLUTIONS), (MAPS, MAPS_SOLUTIONS)]
 WRITING = (STUDY, STUDY_SOLUTIONS)  # those that write files take an out_dir
 
@@ -399,6 +404,8 @@ def test_mistakes_solutions_show_what_decides_their_size(run):
     passed, caught = numbers(r"leaking split scores \*\*([\d.]+)\*\* and .* it scores \*\*([\d.]+)\*\*", text)
     assert passed < 0.65
     assert caught > 0.9
+
+
 # --- lesson 7 ---------------------------------------------------------------------------------------------------
 def test_maps_lesson_tells_a_trained_model_from_what_knows_nothing(run):
     text = said(run(MAPS)[0])

@@ -21,7 +21,10 @@ from cmr_lib.trials.settings import Trials
 
 FOLDER = Path("experiments")
 # what the demo's training left, and what trains again
-READING = {module.NAME: module for module in (baselines, lge_shuffle, ceiling, controls, guards, negation, supervised, shuffled)}
+READING = {
+    module.NAME: module
+    for module in (baselines, lge_shuffle, ceiling, controls, guards, negation, supervised, shuffled)
+}
 TRAINING = {module.NAME: module for module in (seeds, ablations)}
 EXPERIMENTS = READING | TRAINING
 ESTIMATE = ["value", "low", "high", "n", "n_patients", "chance", "lowest_seed", "highest_seed"]
