@@ -5,7 +5,7 @@ import sys
 import dicom_maker as maker
 import pytest
 
-from benchmarks import clip_reads, many_studies, reading, retrieval
+from benchmarks import clip_reads, explaining, many_studies, reading, retrieval
 
 
 def test_clip_reads_prints_its_line_for_the_log(monkeypatch, capsys):
@@ -59,3 +59,9 @@ def test_retrieval_is_compared_with_the_metric_file_of_a_checkout(tmp_path, monk
     assert "N = 60" in line
     assert "recalls apart by at most 0.0000" in line
     assert "40 queries in 200" in line
+
+
+def test_explaining_compares_a_plain_with_a_followed_pass():
+    found = explaining.measure("smoke", 1, 2)
+    assert found["captured over plain"] > 0
+    assert found["all three maps (ms)"] > 0

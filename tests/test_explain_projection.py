@@ -6,7 +6,10 @@ import pytest
 from cmr_lib import params
 from cmr_lib.explain import projection
 
-SETTINGS = params.Umap(out_dir="o", in_root="i", seed=1, neighbours=8, min_dist=0.1, metric="cosine")
+SETTINGS = params.Umap(
+    out_dir="o", in_root="i", data_dir="d", seed=1, neighbours=8, min_dist=0.1, metric="cosine", judged=4,
+    sweep={"draws": 1, "neighbours": [5]}, hearts=3, second=0, study=None, bootstrap=50,
+)  # fmt: skip
 
 
 @pytest.fixture

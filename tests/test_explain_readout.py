@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmr_lib.explain import attention
 from cmr_lib.explain.readout import Looked, look, weight_table
 from cmr_lib.models.cmrformer import CMRformerConfig, build
 from cmr_lib.models.text import small_config
@@ -53,14 +52,11 @@ def test_captions_name_view_position_and_phase(looked):
     assert looked.captions() == ["sax 0.2 0%", "sax 0.8 0%", "lax_4ch 0.5 50%", "sax 0.5 LGE"]
 
 
-@pytest.mark.parametrize("video", [{"study": "set"}, {"name": "r3d_18", "film": [2, 16]}])
-def test_a_model_without_maps_leaves_tables_of_no_study(video):
+@pytest.mark.parametrize(
+    ("video", "why"), [({"study": "set"}, "concat"), ({"name": "r3d_18", "film": [2, 16]}, "r3d_18")]
+)
+def test_a_model_without_maps_says_why_in_a_sentence(video, why):
     settings = toy_settings(video=video)
     model = build(CMRformerConfig.of(settings, small_config(settings.text, 140)), 1)
-    found = look(model, toy_store(3)[0], [f"{0:016x}"], settings.frames)
-    assert found.space.shape[:2] == (0, 6)
-    table = weight_table(found)
-    assert table.n.eq(0).all()
-    assert table.weight.isna().all()
-    assert attention.upsample(found.space, 16).shape == (0, 6, 16, 16)
-    assert len(attention.study_scores(found.space, found.time, found.present, found.space)) == 0
+    with pytest.raises(ValueError, match=why):
+        look(model, toy_store(3)[0], [f"{0:016x}"], settings.frames)

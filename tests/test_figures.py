@@ -6,12 +6,25 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
+from matplotlib.text import Text
 
 from cmr_lib.evaluation import calibration, quantities
 from cmr_lib.evaluation import classification as probes
 from cmr_lib.evaluation import results as summary
 from cmr_lib.evaluation import retrieval as search
-from cmr_lib.figures import classification, clips, hospital, maps, phantom, results, retrieval, style, training
+from cmr_lib.figures import (
+    atlas,
+    classification,
+    clips,
+    hospital,
+    looking,
+    maps,
+    phantom,
+    results,
+    retrieval,
+    style,
+    training,
+)  # fmt: skip
 from cmr_lib.simulate.checks import Crossing
 from cmr_lib.simulate.surfaces import Surface
 
@@ -97,6 +110,48 @@ IMAGE32 = IMAGE.astype(np.float32)
 CROSSING = Crossing((IMAGE32, IMAGE32), (LINE[0], LINE[0]), (LINE[1], LINE[1] + 0.1 * RNG.random(20)))
 SHEETS = [Surface(name, *(RNG.random((5, 6)) for _ in range(3))) for name in phantom.COLOURS]
 CURVES = {"fast": RNG.random(30), "slow": RNG.random(30)}
+POINTS = pd.DataFrame({"x": RNG.random(48), "y": RNG.random(48), "kind": ["image", "report"] * 24})
+POINTS = POINTS.assign(
+    diagnosis=TRUTH["diagnosis"], lvef=TRUTH["lvef"].where(TRUTH["lvef"] > 40), sex=["F", "M", ""] * 16
+)
+PLACES = RNG.random((48, 2)).astype(np.float32)
+WORTH = pd.DataFrame(
+    [
+        [score, name, size, 0.8, 0.7, 0.9, 48]
+        for score in ("trust", "agreement")
+        for name, size in (("PCA", 0), ("UMAP", 5))
+    ],
+    columns=["score", "map", "neighbours", "value", "low", "high", "n"],
+)
+FOUND = pd.DataFrame(
+    [[region, name, measure, 0.5, 0.4, 0.6, 20, 0.1]
+     for region in ("scar", "cavity") for measure in ("pointing", "dice") for name in ("rollout", "untrained rollout")],
+    columns=["region", "map", "measure", "value", "low", "high", "n", "chance"],
+)  # fmt: skip
+BETTER = FOUND[FOUND["map"] == "rollout"].drop(columns="chance")
+BEAT = pd.DataFrame(
+    [[name, phase, 1.0, 0.9, 1.1, 12] for name in ("rollout", "untrained rollout") for phase in (0.0, 0.5)],
+    columns=["map", "phase", "weight", "low", "high", "n"],
+)
+KINDS = pd.DataFrame(
+    [["sax", 9, 0.5, 0.4, 0.6, 0.5, 0.5, 0.5, 0.1, 0.0, 0.2]],
+    columns=[
+        "kind",
+        "n",
+        "weight",
+        "weight_low",
+        "weight_high",
+        "even",
+        "even_low",
+        "even_high",
+        "fall",
+        "fall_low",
+        "fall_high",
+    ],
+)
+SPOILED = {"rollout": {"deletion": RNG.random((9, 3)), "insertion": RNG.random((9, 3))}}
+MASK = np.zeros((2, 16, 16), bool)
+MASK[:, 4:9, 4:9] = True
 
 PREDICTED = pd.DataFrame({"true": TRUTH["lvef"], "predicted": RNG.normal(50, 12, 48)})
 AGREEMENT = quantities.quantity_table(
@@ -166,11 +221,33 @@ FIGURES = {
     "no_maps": lambda: maps.attention_frames(CLIP[:0], np.ones((0, 16, 16)), []),
     "no_weights": lambda: maps.time_weights(time_rows().assign(n=0)),
     "no_scores": lambda: maps.sanity(SCORES[:0], {"entropy": 1.0}),
+    "joint": lambda: atlas.joint_map(
+        POINTS, {"kind": "kind", "diagnosis": "diagnosis", "lvef": "LVEF (%)", "sex": "sex"}
+    ),
+    "no_joint": lambda: atlas.joint_map(POINTS.iloc[:0], {"kind": "kind"}),
+    "hearts": lambda: atlas.hearts_along(PLACES, TRUTH["diagnosis"], {3: CLIP[0], 7: CLIP[1]}),
+    "hearts of unknown": lambda: atlas.hearts_along(PLACES, [""] * 48, {3: CLIP[0]}),
+    "nobody new": lambda: atlas.newcomers(PLACES, [""] * 48, PLACES[:0], []),
+    "no_hearts": lambda: atlas.hearts_along(PLACES[:0], [], {}),
+    "newcomers": lambda: atlas.newcomers(PLACES, TRUTH["diagnosis"], PLACES[:3], ["NOR", "", "yours"]),
+    "no_newcomers": lambda: atlas.newcomers(PLACES[:0], [], PLACES[:0], []),
+    "worth": lambda: atlas.worth(WORTH, {"trust": 0.5, "agreement": 0.1}),
+    "no_worth": lambda: atlas.worth(WORTH.iloc[:0], {}),
+    "localised": lambda: looking.localised(FOUND, BETTER),
+    "no_localised": lambda: looking.localised(FOUND.iloc[:0], BETTER.iloc[:0]),
+    "beat": lambda: looking.beat(BEAT, (0.34, 0.3, 0.4)),
+    "no_beat": lambda: looking.beat(BEAT.iloc[:0], None),
+    "kinds": lambda: looking.worth_of_kinds(KINDS),
+    "no_kinds": lambda: looking.worth_of_kinds(KINDS.iloc[:0]),
+    "spoiled": lambda: looking.spoiled((0.0, 0.5, 1.0), SPOILED, {"rollout": "+0.1"}),
+    "no_spoiled": lambda: looking.spoiled((0.0, 0.5, 1.0), {}, {}),
+    "no anatomy known": lambda: looking.over_anatomy(CLIP[:2], {}, {}, ["a", "b"]),
+    "anatomy": lambda: looking.over_anatomy(CLIP[:2], {"rollout": RNG.random((2, 16, 16))}, {"scar": MASK}, ["a", "b"]),
 }
 
 
 def words_of(figure):
-    return [text.get_text() for text in figure.findobj(lambda artist: hasattr(artist, "get_text")) if text.get_text()]
+    return [text.get_text() for text in figure.findobj(Text) if text.get_text()]
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -192,7 +269,7 @@ def test_a_sheet_of_real_hearts_does_not_speak_of_phantoms():
     assert not any("phantom" in words for words in words_of(figure))
 
 
-@pytest.mark.parametrize("name", ["recall", "attention", "cohort"])
+@pytest.mark.parametrize("name", ["recall", "attention", "cohort", "joint", "localised"])
 def test_a_figure_saved_twice_gives_the_same_bytes_without_dates(name, tmp_path):
     digests = []
     for folder in ("one", "two"):
@@ -208,12 +285,16 @@ def test_a_figure_saved_twice_gives_the_same_bytes_without_dates(name, tmp_path)
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize("name", ["recall", "ranks", "confusion", "auroc", "lvef", "umap", "results", "time"])
+WITH_N = ("recall", "ranks", "confusion", "auroc", "lvef", "umap", "results", "time", "joint", "hearts", "newcomers",
+          "worth", "localised", "beat", "kinds", "spoiled")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITH_N)
 def test_numbers_stand_beside_their_n(name):
     assert any("n = " in text for text in words_of(FIGURES[name]()))
 
 
-@pytest.mark.parametrize("name", ["recall", "auroc", "history", "results"])
+@pytest.mark.parametrize("name", ["recall", "auroc", "history", "results", "worth"])
 def test_the_chance_level_is_drawn(name):
     assert any("chance" in text for text in words_of(FIGURES[name]()))
 
@@ -244,3 +325,17 @@ def test_report_text_is_cut_to_its_first_words():
     texts = [text for text in words_of(FIGURES["examples"]()) if "Normal study" in text]
     assert all(text.endswith("…") and len(text.splitlines()) == 2 for text in texts)
     assert any(text.startswith("★ 2.") for text in words_of(FIGURES["examples"]()))
+
+
+def test_the_difference_from_the_control_is_printed_with_its_interval():
+    assert any("rollout +0.50 (+0.40 to +0.60)" in text for text in words_of(FIGURES["localised"]()))
+
+
+def test_pictures_along_the_map_do_not_hide_each_other():
+    scattered = RNG.normal(size=(300, 2)).astype(np.float32)
+    chosen = atlas.spread_out(scattered, 30)
+    assert 10 < len(chosen) <= 30
+    wide = np.ptp(scattered, axis=0).max()
+    away = np.abs(scattered[chosen][:, None] - scattered[chosen][None]).max(axis=2) / wide
+    assert away[~np.eye(len(chosen), dtype=bool)].min() >= 2 * atlas.HALF
+    assert atlas.spread_out(np.zeros((5, 2), np.float32), 9) == [0]

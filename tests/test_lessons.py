@@ -26,12 +26,18 @@ FIGURES |= {ATTENTION: 4, ATTENTION_SOLUTIONS: 2}
 RETRIEVAL, RETRIEVAL_SOLUTIONS = "L5_reading_retrieval_numbers", "L5_solutions"
 MISTAKES, MISTAKES_SOLUTIONS = "L6_how_evaluation_goes_wrong", "L6_solutions"
 FIGURES |= {RETRIEVAL: 5, RETRIEVAL_SOLUTIONS: 1, MISTAKES: 6, MISTAKES_SOLUTIONS: 2}
+MAPS, MAPS_SOLUTIONS = "L7_explanations_that_explain_nothing", "L7_solutions"
+FIGURES |= {MAPS: 4, MAPS_SOLUTIONS: 3}
 ANIMATIONS = {STUDY: 1, SCANNER: 4}
-WITH_TORCH = (LOSS, LOSS_SOLUTIONS, ATTENTION, ATTENTION_SOLUTIONS)
+WITH_TORCH = (LOSS, LOSS_SOLUTIONS, ATTENTION, ATTENTION_SOLUTIONS, MAPS, MAPS_SOLUTIONS)
 LIGHT = [name for name in FIGURES if name not in WITH_TORCH]
-PAIRS = [(STUDY, STUDY_SOLUTIONS), (SCANNER, SCANNER_SOLUTIONS), (LOSS, LOSS_SOLUTIONS)]
-PAIRS += [(ATTENTION, ATTENTION_SOLUTIONS)]
-PAIRS += [(RETRIEVAL, RETRIEVAL_SOLUTIONS), (MISTAKES, MISTAKES_SOLUTIONS)]
+PAIRS = [
+    (STUDY, STUDY_SOLUTIONS),
+    (SCANNER, SCANNER_SOLUTIONS),
+    (LOSS, LOSS_SOLUTIONS),
+    (ATTENTION, ATTENTION_SOLUTIONS),
+]
+PAIRS += [(RETRIEVAL, RETRIEVAL_SOLUTIONS), (MISTAKES, MISTAKES_SOLUTIONS), (MAPS, MAPS_SOLUTIONS)]
 WRITING = (STUDY, STUDY_SOLUTIONS)  # those that write files take an out_dir
 
 
@@ -398,3 +404,39 @@ def test_mistakes_solutions_show_what_decides_their_size(run):
     passed, caught = numbers(r"leaking split scores \*\*([\d.]+)\*\* and .* it scores \*\*([\d.]+)\*\*", text)
     assert passed < 0.65
     assert caught > 0.9
+
+
+# --- lesson 7 ---------------------------------------------------------------------------------------------------
+def test_maps_lesson_tells_a_trained_model_from_what_knows_nothing(run):
+    text = said(run(MAPS)[0])
+    trained, untrained, dice, chance = numbers(
+        r"Trained \*\*([\d.]+)\*\*, untrained \*\*([\d.]+)\*\*, dice ([\d.]+), a random pixel ([\d.]+)", text
+    )
+    assert trained > untrained + 0.1
+    assert trained > dice + 0.3
+    assert 0.05 < chance < 0.2  # the left ventricle's blood on a crop of 128 mm
+    trained, untrained, _ = numbers(r"trained \*\*(\+[\d.]+)\*\*, untrained (\+?-?[\d.]+), dice (\+?-?[\d.]+)", text)
+    assert trained > untrained + 0.1
+
+
+def test_maps_lesson_shows_what_does_not_notice_a_forgotten_model(run):
+    """The edge detector never asks the model; rollout does not use the projection: both correlations are exactly 1."""
+    text = said(run(MAPS)[0])
+    readout, gradient, edges = numbers(
+        r"readout correlates \*\*(-?[\d.]+)\*\*.*gradient (-?[\d.]+), edges \*\*(-?[\d.]+)\*\*", text
+    )
+    assert edges == 1
+    assert max(readout, gradient) < 0.6
+    assert numbers(r"the projection is gone \(([\d.]+)\)", text) == [1]
+
+
+def test_maps_solutions_state_what_must_be(run):
+    text = said(run(MAPS_SOLUTIONS)[0])
+    least, most, beating, tried = numbers(
+        r"From \*\*([\d.]+)\*\* to \*\*([\d.]+)\*\*.*\*\*(\d+)\*\* of (\d+) beat", text.replace("\n", " ")
+    )
+    assert 0 <= least < most <= 1
+    assert 0 <= beating <= tried
+    assert numbers(r"Entropy \*\*([\d.]+)\*\*", text) == [0]
+    before, after = numbers(r"trained \*\*([\d.]+)\*\* \(before ([\d.]+)\)", text)[::-1]
+    assert ("nor does the trained one" in text) == (after <= before / 2)

@@ -16,7 +16,10 @@ NOTEBOOKS = {
     stage: file for file in (ROOT / "notebooks").glob("*.ipynb") if (stage := source.stage_of(file, [])) is not None
 }
 PATHS = {"out_dir": "out", "in_root": "in", "data_dir": "data"}
-UMAP = {"out_dir": "o", "in_root": "i", "seed": 1, "neighbours": 5, "min_dist": 0.1, "metric": "cosine"}
+UMAP = {
+    "out_dir": "o", "in_root": "i", "data_dir": "d", "seed": 1, "neighbours": 5, "min_dist": 0.1, "metric": "cosine",
+    "judged": 3, "sweep": {"draws": 1, "neighbours": [5]}, "hearts": 3, "second": 0, "study": None, "bootstrap": 9,
+}  # fmt: skip
 
 
 def with_paths(stage: str, values: dict) -> dict:
@@ -149,7 +152,7 @@ def test_yaml_is_read_as_dvc_reads_it(tmp_path):
 
 
 def test_a_wrong_value_that_is_a_path_is_not_shown():
-    values = params.read_yaml(ROOT / "params/smoke/umap.yaml") | {"in_root": "i", "out_dir": "o"}
+    values = params.read_yaml(ROOT / "params/smoke/umap.yaml") | {"in_root": "i", "out_dir": "o", "data_dir": "d"}
     with pytest.raises(params.ParameterError, match="got a path") as caught:
         params.check("umap", values | {"neighbours": "/mnt/hospital/Zormek"})
     assert "Zormek" not in str(caught.value)

@@ -17,8 +17,14 @@ from cmr_lib.run import __main__ as runner
 from cmr_lib.run import executed as executed_copy
 from cmr_lib.run import source
 
-UMAP_CELL = 'out_dir = "o"\nin_root = "i"\nseed = 0\nneighbours = 3\nmin_dist = 0.5\nmetric = "cosine"'
-UMAP_FILE = "seed: 1\nneighbours: 5\nmin_dist: 1e-1\nmetric: cosine\n"
+OTHERS = {"data_dir": "d", "judged": 3, "sweep": {"draws": 1, "neighbours": [5]}, "hearts": 3, "second": 0,
+          "study": None, "bootstrap": 9}  # fmt: skip
+UMAP_CELL = 'out_dir = "o"\nin_root = "i"\nseed = 0\nneighbours = 3\nmin_dist = 0.5\nmetric = "cosine"' + "".join(
+    f"\n{name} = {value!r}" for name, value in OTHERS.items()
+)
+UMAP_FILE = "seed: 1\nneighbours: 5\nmin_dist: 1e-1\nmetric: cosine\n" + "".join(
+    f"{name}: {json.dumps(value)}\n" for name, value in OTHERS.items()
+)
 BUSY = """
 import sys, time
 from tqdm import tqdm

@@ -16,12 +16,15 @@ import pandas as pd
 from cmr_lib import params, project
 from cmr_lib.evaluation import baselines, ceiling, controls, guards, lge_shuffle, negation, supervised
 from cmr_lib.evaluation.material import Material, Settings
-from cmr_lib.trials import ablations, seeds
+from cmr_lib.trials import ablations, seeds, shuffled
 from cmr_lib.trials.settings import Trials
 
 FOLDER = Path("experiments")
 # what the demo's training left, and what trains again
-READING = {module.NAME: module for module in (baselines, lge_shuffle, ceiling, controls, guards, negation, supervised)}
+READING = {
+    module.NAME: module
+    for module in (baselines, lge_shuffle, ceiling, controls, guards, negation, supervised, shuffled)
+}
 TRAINING = {module.NAME: module for module in (seeds, ablations)}
 EXPERIMENTS = READING | TRAINING
 ESTIMATE = ["value", "low", "high", "n", "n_patients", "chance", "lowest_seed", "highest_seed"]

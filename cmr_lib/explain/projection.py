@@ -20,27 +20,48 @@ Embeddings = Float[np.ndarray, "studies embed"]
 Names = Sequence[Any] | np.ndarray | pd.Series
 
 
-def umap_coordinates(array: Embeddings, settings: params.Umap) -> Float[np.ndarray, "studies 2"]:
-    """Two coordinates a study. Seeded and on one thread, so the same platform gives the same map.
+def fit_umap(array: Embeddings, settings: params.Umap, *, neighbours: int = 0, draw: int = 0) -> Any:
+    """A fitted umap.UMAP: `embedding_` are the coordinates, `transform` places others. Seeded and on one thread.
 
-    With fewer studies than settings.neighbours + 1 the neighbourhood is the whole set; no study gives no coordinates.
-    Raises ValueError for one to three studies, or for NaN.
+    With fewer studies than neighbours + 1 the neighbourhood is the whole set. neighbours: 0 for the settings'; draw:
+    number of the repetition, each with its own seed. Raises ValueError for fewer than LEAST rows, or for NaN.
     """
-    if not len(array):
-        return np.zeros((0, 2), dtype=np.float32)
     if len(array) < LEAST or not np.isfinite(array).all():
         raise ValueError(f"A map needs at least {LEAST} studies and finite numbers, got {len(array)} studies.")
     from umap import UMAP  # compiles for seconds on import: only when a map is drawn
 
+    where = ("umap",) if not draw else ("umap", draw)
     mapper = UMAP(
-        n_neighbors=min(settings.neighbours, len(array) - 1),
+        n_neighbors=min(neighbours or settings.neighbours, len(array) - 1),
         min_dist=settings.min_dist,
         metric=settings.metric,
         init="pca",  # keeps the broad layout, and does not fail on sets that fall apart as the spectral start does
-        random_state=project.seed_for(settings.seed, "umap") % 2**32,
+        random_state=project.seed_for(settings.seed, *where) % 2**32,
+        transform_seed=project.seed_for(settings.seed, "transform") % 2**32,
         n_jobs=1,
     )
-    return np.asarray(mapper.fit_transform(array.astype(np.float32)), dtype=np.float32)
+    return mapper.fit(array.astype(np.float32))
+
+
+def place(mapper: Any, array: Embeddings) -> Float[np.ndarray, "studies 2"]:
+    """Coordinates of new studies on a fitted map; the map stays as it is. No study gives no coordinates."""
+    if not len(array):
+        return np.zeros((0, 2), dtype=np.float32)
+    return np.asarray(mapper.transform(array.astype(np.float32)), dtype=np.float32)
+
+
+def umap_coordinates(array: Embeddings, settings: params.Umap) -> Float[np.ndarray, "studies 2"]:
+    """Two coordinates a study, by `fit_umap`; no study gives no coordinates."""
+    if not len(array):
+        return np.zeros((0, 2), dtype=np.float32)
+    return np.asarray(fit_umap(array, settings).embedding_, dtype=np.float32)
+
+
+def pca_coordinates(array: Embeddings) -> Float[np.ndarray, "studies 2"]:
+    """The two directions in which the embeddings vary most: the map that UMAP has to beat."""
+    from sklearn.decomposition import PCA
+
+    return PCA(2, svd_solver="full").fit_transform(array.astype(float)).astype(np.float32)
 
 
 def nearest(array: Embeddings, patients: Names, k: int, metric: str = "cosine") -> Int[np.ndarray, "studies k"]:

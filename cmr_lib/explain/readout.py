@@ -1,5 +1,6 @@
 """What the read-out token looks at, study by study: the maps of a model over the images of a clip store."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, UInt8
 from cmr_lib import params
 from cmr_lib.clips import augment, dataset
 from cmr_lib.clips.dataset import Store
+from cmr_lib.explain import rollout
 from cmr_lib.models.cmrformer import CMRformer
 from cmr_lib.models.study import StudyImages
 
@@ -36,27 +38,48 @@ class Looked:
         ]
 
 
-@torch.inference_mode()
-def look(model: CMRformer, clips: Store, study_keys: Sequence[str], plan: params.FramePlan) -> Looked:
-    """The last block's read-out attention for these studies (centre crops, evaluation mode).
+@dataclass(frozen=True)
+class Shown:
+    """What the model is given of some studies: its images, the same as pixels, and what stands in each place."""
 
-    No study, where the model has no maps (`model.video.no_maps` says why).
+    images: StudyImages
+    frames: UInt8[np.ndarray, "n f crop crop"]
+    places: pd.DataFrame
+
+    @property
+    def present(self) -> Bool[np.ndarray, "n f"]:
+        """True where the study has the image."""
+        return self.images.mask.numpy()
+
+    @property
+    def kinds(self) -> list[str]:
+        """What a place shows in words: view, with its sequence where it is still."""
+        return kinds_of(self.places).tolist()
+
+
+def kinds_of(places: pd.DataFrame) -> pd.Series:
+    """View of each place of a plan, with its sequence where it is still."""
+    return places["view"].where(places["sequence"] == "cine", places["view"] + " LGE")
+
+
+def show(clips: Store, study_keys: Sequence[str], plan: params.FramePlan, shift: tuple[int, int] = (0, 0)) -> Shown:
+    """Images of these studies, the middle of every stored frame moved by `shift` pixels (down, right).
+
+    Raises ValueError, in a sentence, where no study is chosen, one has no image of the plan, or the shift leaves the
+    stored frame.
     """
-    model.eval()
-    if model.video.no_maps or not study_keys:
-        return _nobody(plan)
+    if not len(study_keys):
+        raise ValueError("No study was chosen: there is nothing to look at.")
     studies = dataset.StudyDataset(clips, list(study_keys), plan)
     batch = dataset.collate([studies[i] for i in range(len(studies))])
-    images = StudyImages.of(batch, frames=augment.centre_crop(batch["frames"], plan.crop_px))
-    space, time = model.video.attention_maps(images)
     edge = (batch["frames"].shape[-1] - plan.crop_px) // 2
-    frames = batch["frames"][:, :, 0, edge : edge + plan.crop_px, edge : edge + plan.crop_px]
-    return Looked(frames.numpy(), space.numpy(), time.numpy(), batch["mask"].numpy(), _places(plan))
-
-
-def _places(plan: params.FramePlan) -> pd.DataFrame:
+    if max(map(abs, shift)) > edge:
+        raise ValueError(f"A shift of {shift} px leaves the stored frame: {edge} px at most are left on each side.")
+    moved = torch.roll(batch["frames"], (-shift[0], -shift[1]), dims=(3, 4))
+    images = StudyImages.of(batch, frames=augment.centre_crop(moved, plan.crop_px))
+    frames = moved[:, :, 0, edge : edge + plan.crop_px, edge : edge + plan.crop_px]
     planned = dataset.places(plan)
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "view": [place.view.value for place in planned],
             "sequence": [place.sequence.value for place in planned],
@@ -64,13 +87,71 @@ def _places(plan: params.FramePlan) -> pd.DataFrame:
             "phase": [place.phase for place in planned],
         }
     )
+    return Shown(images, frames.numpy(), table)
 
 
-def _nobody(plan: params.FramePlan) -> Looked:
-    """Maps of no study."""
-    places, px = _places(plan), plan.crop_px
-    frames, maps = np.zeros((0, len(places), px, px), np.uint8), np.zeros((0, len(places), 1, 1), np.float32)
-    return Looked(frames, maps, maps[..., 0, 0], np.zeros((0, len(places)), bool), places)
+def look(
+    model: CMRformer,
+    clips: Store,
+    study_keys: Sequence[str],
+    plan: params.FramePlan,
+    method: rollout.Method = "readout",
+    target: Float[np.ndarray, "n embed"] | None = None,
+) -> Looked:
+    """One kind of map (`rollout.METHODS`) for these studies (centre crops, evaluation mode)."""
+    shown = show(clips, study_keys, plan)
+    return looked_by(model, shown, (method,), target)[method]
+
+
+def looked_by(
+    model: CMRformer,
+    shown: Shown,
+    methods: tuple[rollout.Method, ...] = rollout.METHODS,
+    target: Float[np.ndarray, "n embed"] | None = None,
+) -> dict[str, Looked]:
+    """Maps of what is shown, by method, from one forward pass; `target` as in `rollout.explain`."""
+    goal = None if target is None else torch.from_numpy(np.asarray(target, dtype=np.float32))
+    found = rollout.explain(model, shown.images, methods, goal)
+    return {
+        method: Looked(shown.frames, space.numpy(), space.sum((2, 3)).numpy(), shown.present, shown.places)
+        for method, space in found.items()
+    }
+
+
+def fine(
+    model: CMRformer,
+    clips: Store,
+    study_keys: Sequence[str],
+    plan: params.FramePlan,
+    methods: tuple[rollout.Method, ...] = rollout.METHODS,
+    target: Float[np.ndarray, "n embed"] | None = None,
+) -> dict[str, Float[np.ndarray, "n f crop crop"]]:
+    """Maps in pixels, finer than a patch: the mean of four grids, each moved by a quarter of a patch to two sides.
+
+    A patch of the model is large beside a wall of the heart. The four crops lie half a patch apart, as far as training
+    moves them anyway, so their mean is made of cells of half a patch. Values are the weight of a patch; where a moved
+    crop does not reach, the mean is over those that do.
+    """
+    step, size = model.config.video.patch_px // 4, plan.crop_px
+    total: dict[str, np.ndarray] = {}
+    seen = np.zeros((size, size))
+    for down, right in itertools.product((-step, step), repeat=2):
+        shown = show(clips, study_keys, plan, (down, right))
+        seen += _moved(np.ones((size, size)), down, right)
+        for method, looked in looked_by(model, shown, methods, target).items():
+            patch = size // looked.space.shape[-1]
+            pixels = looked.space.repeat(patch, axis=2).repeat(patch, axis=3)
+            total[method] = total.get(method, 0.0) + _moved(pixels, down, right)
+    return {method: values / np.maximum(seen, 1) for method, values in total.items()}
+
+
+def _moved(maps: Float[np.ndarray, "*n size size"], down: int, right: int) -> Float[np.ndarray, "*n size size"]:
+    """Maps of a moved crop laid back onto the centre crop; 0 where it does not reach."""
+    size, found = maps.shape[-1], np.zeros_like(maps)
+    to = tuple(slice(max(0, step), size + min(0, step)) for step in (down, right))
+    of = tuple(slice(max(0, -step), size + min(0, -step)) for step in (down, right))
+    found[(..., *to)] = maps[(..., *of)]
+    return found
 
 
 def weight_table(looked: Looked) -> pd.DataFrame:
@@ -79,7 +160,7 @@ def weight_table(looked: Looked) -> pd.DataFrame:
     Columns: view (with the sequence where it is still), phase (NaN for stills), weight, low, high, n, uniform.
     """
     places, rows = looked.places, []
-    group = places["view"].where(places["sequence"] == "cine", places["view"] + " LGE")
+    group = kinds_of(places)
     phase = places["phase"].where(places["sequence"] == "cine")
     for (view, when), members in places.groupby([group, phase], dropna=False, sort=True):
         columns = members.index.to_numpy()
@@ -91,4 +172,4 @@ def weight_table(looked: Looked) -> pd.DataFrame:
         rows.append(
             {"view": view, "phase": when, "weight": mean, "low": mean - half, "high": mean + half, "n": len(weights)}
         )
-    return pd.DataFrame(rows).assign(uniform=1 / max(1.0, looked.present.sum() / max(1, len(looked.present))))
+    return pd.DataFrame(rows).assign(uniform=1 / max(1.0, looked.present.sum(axis=1).mean()))
