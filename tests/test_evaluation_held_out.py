@@ -67,7 +67,14 @@ def test_probes_of_the_notebook_and_of_the_experiments_go_through_the_door(log):
     splits, features = pd.Series(["train", "validation", "test"] * 30), random.normal(size=(90, 3))
     patients = pd.Series([f"p{row}" for row in range(90)])
     probe = params.Probe(strengths=[0.1], ridge=[1.0])
-    settings = params.Classification(seed=1, classes=["NOR"], probe=probe, bootstrap=20, in_root="a", out_dir="b")
+    values = params.read_yaml(ROOT / "params/smoke/classification.yaml") | {
+        "in_root": "a",
+        "out_dir": "b",
+        "data_dir": "c",
+    }
+    settings = params.check(
+        "classification", values | {"classes": ["NOR"], "probe": probe.model_dump(), "bootstrap": 20}
+    )
     classification.finding_probes(features, truth, splits, patients, settings)
     harness.answers(harness.finding_target(truth, "lge"), features, splits, probe)
     assert held_out.readings(log)["reader"].tolist() == ["classification: probes", "experiments: lge, all"]
@@ -87,7 +94,7 @@ PICKS = re.compile(
     r"""[=!]=\s*["']test["']|["']test["']\s*[=!]=|\bin\s+Split\b|[(*]\s*Split\s*[\],)]|isin\([^)]*["']test["']"""
 )
 MEMBER = re.compile(r"\bSplit\.TEST\b")
-ASKED = re.compile(r"material\.rows\(Split\.TEST\)")  # evaluation.material.Material.rows asks for it
+ASKED = re.compile(r"(?:material|scored)\.(?:rows|pairs)\([^()]*Split\.TEST\)")  # these two ask at the door
 
 
 def code_of(text: str) -> str:

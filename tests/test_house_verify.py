@@ -109,7 +109,7 @@ def test_output_that_was_never_pulled_is_absent_and_not_wrong(clone, capsys):
 
 def test_nothing_to_check_is_not_a_success(tmp_path, capsys):
     assert verify.main(["--root", str(tmp_path)]) == 1
-    assert capsys.readouterr().out == "0 checked, 0 wrong\n"
+    assert capsys.readouterr().out.startswith("0 checked, 0 wrong\n")
 
 
 def test_weights_are_compared_with_their_list(tmp_path):

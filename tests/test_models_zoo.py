@@ -99,6 +99,7 @@ def test_bodies_have_their_own_sizes_and_one_reads_no_other():
         image_tower(VideoConfig(name="vgg"))
 
 
+@pytest.mark.slow  # it reads one size, 16 frames of 224 px
 def test_mvit_reads_small_crops_of_any_number_of_images():
     images = model_inputs(studies=1, frames=3)
     assert tower("mvit_v2_s").film(images).shape == (1, 3, 16, 224, 224)

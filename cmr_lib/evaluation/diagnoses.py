@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from cmr_lib import labels, params
-from cmr_lib.evaluation import calibration, classification, fewshot, statistics, subgroups
+from cmr_lib.evaluation import calibration, classification, fewshot, held_out, statistics, subgroups
 from cmr_lib.evaluation.probes import Probe, apply_probe
 from cmr_lib.types import Split
 
@@ -27,7 +27,7 @@ class Labelled:
 
     classes: tuple[str, ...]
     codes: Int[np.ndarray, " studies"]
-    rows: dict[Split, Int[np.ndarray, " _"]]
+    rows: dict[str, Int[np.ndarray, " _"]]
 
     @property
     def complete(self) -> bool:
@@ -40,8 +40,8 @@ def labelled(studies: pd.DataFrame) -> Labelled:
     counts = studies.loc[studies["split"] == Split.TRAIN.value, "diagnosis"].value_counts()
     classes = tuple(code.value for code in labels.Diagnosis if counts.get(code.value, 0) >= LEAST_STUDIES)
     codes = np.asarray([classes.index(name) if name in classes else -1 for name in studies["diagnosis"]], dtype=int)
-    splits = studies["split"].to_numpy()
-    return Labelled(classes, codes, {split: np.flatnonzero((splits == split.value) & (codes >= 0)) for split in Split})
+    rows = held_out.three(studies["split"], "classification: every diagnosis", codes >= 0)
+    return Labelled(classes, codes, dict(zip(held_out.NAMES, rows, strict=True)))
 
 
 def scores_of(probe: Probe, image: Embeddings, classes: tuple[str, ...]) -> Float[np.ndarray, "studies classes"]:
@@ -60,7 +60,7 @@ def rows_of(
     method: str, known: Labelled, scores: np.ndarray, studies: pd.DataFrame, settings: params.Classification
 ) -> pd.DataFrame:
     """Macro-AUROC and balanced accuracy on test (classification.COLUMNS); scores: of the test rows."""
-    test, rows = known.rows[Split.TEST], []
+    test, rows = known.rows["test"], []
     patients, codes = studies["patient_key"].iloc[test].tolist(), known.codes[test]
     pairs = np.stack([codes, scores.argmax(axis=1)], axis=1) if len(test) else np.zeros((0, 2))
     for metric, values, statistic, chance in (
@@ -81,11 +81,11 @@ def probe_every(
     named = studies["diagnosis"] if known.complete else pd.Series("", index=studies.index)
     found = classification.linear_probe(image, named, studies["split"], studies["patient_key"], asked)
     if found.probe is None:
-        empty = Labelled(known.classes, known.codes, {split: np.zeros(0, dtype=int) for split in Split})
+        empty = Labelled(known.classes, known.codes, dict.fromkeys(held_out.NAMES, np.zeros(0, dtype=int)))
         none = np.zeros((0, len(known.classes)))
         table = rows_of("linear probe", empty, none, studies, settings)
         return classification.Outcome(table, found.predictions, found.confusion), empty
-    scores = scores_of(found.probe, image[known.rows[Split.TEST]], known.classes)
+    scores = scores_of(found.probe, image[known.rows["test"]], known.classes)
     single = found.table[found.table["metric"] == "auroc"]
     single = single.assign(task=[f"{EVERY} {name}" for name in single["task"]])
     table = pd.concat([rows_of("linear probe", known, scores, studies, settings), single], ignore_index=True)
@@ -98,7 +98,7 @@ def neighbours(
     """KNN over every diagnosis (classification.COLUMNS), and the number of neighbours that validation chose."""
     if not known.complete:
         return pd.DataFrame(columns=classification.COLUMNS), 0
-    train, validation, test = (known.rows[split] for split in Split)
+    train, validation, test = (known.rows[split] for split in held_out.NAMES)
     n = len(known.classes)
     k, _ = fewshot.choose_neighbours(image, known.codes, train, validation, settings.neighbours, n)
     scores = fewshot.neighbour_scores(image, known.codes, train, test, k, n)
@@ -112,7 +112,7 @@ def few_shots(
     if not known.complete:
         return pd.DataFrame(columns=fewshot.COLUMNS)
     return fewshot.few_shot_table(
-        image, known.codes, studies["patient_key"].tolist(), known.rows[Split.TRAIN], known.rows[Split.TEST],
+        image, known.codes, studies["patient_key"].tolist(), known.rows["train"], known.rows["test"],
         len(known.classes), settings.bootstrap, settings.seed, settings.shots, settings.episodes,
     )  # fmt: skip
 
@@ -133,7 +133,7 @@ def calibrate(
     """Expected calibration error, Brier score and reliability before and after a temperature fitted on validation."""
     if probe is None:
         return Calibrated(float("nan"), pd.DataFrame(columns=classification.COLUMNS), {})
-    validation, test = (known.rows[split] for split in (Split.VALIDATION, Split.TEST))
+    validation, test = (known.rows[split] for split in ("validation", "test"))
     given = scores_of(probe, image[test], known.classes)
     heat = calibration.fit_temperature(scores_of(probe, image[validation], known.classes), known.codes[validation])
     patients, rows, curves = studies["patient_key"].iloc[test].tolist(), [], {}

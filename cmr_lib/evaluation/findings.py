@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from cmr_lib import params
-from cmr_lib.evaluation import comparison, operating
+from cmr_lib.evaluation import comparison, held_out, operating
 from cmr_lib.evaluation.probes import Probe, apply_probe
 from cmr_lib.types import Split
 
@@ -32,7 +32,7 @@ class Scored:
 
     def rows(self, split: Split) -> np.ndarray:
         """Row numbers of a split."""
-        return np.flatnonzero(self.studies["split"].to_numpy() == split.value)
+        return held_out.rows_of(split, self.studies["split"], "classification: findings")
 
     def pairs(self, method: str, name: str, split: Split) -> Float[np.ndarray, "rows 2"]:
         """Label and score of the studies of a split."""
@@ -65,7 +65,7 @@ def operating_points(scored: Scored, settings: params.Classification) -> pd.Data
     patients, parts = scored.studies["patient_key"].iloc[scored.rows(Split.TEST)].tolist(), []
     for name in scored.truth.columns:
         for method in scored.scores:
-            test, validation = (scored.pairs(method, name, split) for split in (Split.TEST, Split.VALIDATION))
+            test, validation = scored.pairs(method, name, Split.TEST), scored.pairs(method, name, Split.VALIDATION)
             if np.isnan(test).any() or not len(test):
                 note = "No probe: training or validation studies have one answer only."
                 part = pd.DataFrame([{"metric": "auprc", "n": 0, "note": note}], columns=operating.COLUMNS)

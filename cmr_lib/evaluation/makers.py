@@ -10,7 +10,6 @@ from cmr_lib.evaluation import diagnoses, fitting, statistics
 from cmr_lib.evaluation.cohorts import COLUMNS, LOSS, Question, row
 from cmr_lib.evaluation.external import Cohort
 from cmr_lib.evaluation.probes import Probe
-from cmr_lib.types import Split
 
 
 def leave_one_vendor_out(own: Cohort, probe: Probe | None, settings: params.Classification) -> pd.DataFrame:
@@ -23,7 +22,7 @@ def leave_one_vendor_out(own: Cohort, probe: Probe | None, settings: params.Clas
     if probe is None or "vendor" not in own.studies:
         return pd.DataFrame(columns=COLUMNS)
     vendor = own.studies["vendor"].fillna("").astype(str).to_numpy()
-    for name in sorted(set(vendor[known.rows[Split.TEST]]) - {""}):
+    for name in sorted(set(vendor[known.rows["test"]]) - {""}):
         rows += _without(name, vendor == name, own, probe, settings)
     return pd.DataFrame(rows, columns=COLUMNS)
 

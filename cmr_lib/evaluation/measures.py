@@ -7,9 +7,8 @@ import pandas as pd
 from jaxtyping import Float
 
 from cmr_lib import params
-from cmr_lib.evaluation import fitting, quantities
+from cmr_lib.evaluation import fitting, held_out, quantities
 from cmr_lib.evaluation.probes import Probe, apply_probe
-from cmr_lib.types import Split
 
 NAMES = {
     "lvef": "LVEF (%)",
@@ -30,17 +29,12 @@ class Measured:
     probes: dict[str, Probe]
 
 
-def _splits(known: np.ndarray, studies: pd.DataFrame) -> list[np.ndarray]:
-    splits = studies["split"].to_numpy()
-    return [np.flatnonzero(known & (splits == split.value)) for split in Split]
-
-
 def measure(image: Embeddings, studies: pd.DataFrame, settings: params.Classification) -> Measured:
     """Error, R² and agreement of every quantity of NAMES that the studies' table has in all three splits."""
     tables, predictions, probes = [], {}, {}
     for name in NAMES:
         target = studies[name].to_numpy(dtype=float) if name in studies else np.full(len(studies), np.nan)
-        train, validation, test = _splits(np.isfinite(target), studies)
+        train, validation, test = held_out.three(studies["split"], f"classification: {name}", np.isfinite(target))
         if not (len(train) and len(validation) and len(test)):
             continue
         probes[name], _ = fitting.choose_ridge(image, target, train, validation, settings.probe.ridge, name)

@@ -156,7 +156,7 @@ def newcomers(
     place, codes = axes[0, 0], np.asarray(new_names, dtype=str)
     pale = [style.DIAGNOSIS.get(code, ("lightgrey", "o"))[0] for code in np.asarray(old_names, dtype=str)]
     place.scatter(*old.T, s=6, c=pale, alpha=0.25, linewidths=0, rasterized=True)
-    for code, (colour, marker) in {**style.DIAGNOSIS, "": ("white", "o"), "yours": ("yellow", "*")}.items():
+    for code, (colour, marker) in {**style.DIAGNOSIS, "": ("white", "o"), "yours": ("white", "*")}.items():
         chosen = codes == code
         if chosen.any():
             size = 160 if code == "yours" else 34

@@ -79,7 +79,7 @@ def _draw(plot: Any, source: Any, table: pd.DataFrame, column: str) -> None:
     from bokeh.models import CDSView, IndexFilter
 
     values = table[column].astype(str)
-    for name, (colour, marker) in {UNKNOWN: ("#bbbbbb", "o"), **looks_of(values)}.items():
+    for name, (colour, marker) in {UNKNOWN: ("lightgrey", "o"), **looks_of(values)}.items():
         chosen = values.isin(["", UNKNOWN]) if name == UNKNOWN else values == name
         for kind, filled in (("image", 0.8), ("report", 0.0)):
             rows = np.flatnonzero(chosen & (table["kind"] == kind)).tolist()
