@@ -71,7 +71,7 @@ def test_mishaps_were_told_in_words(walked):
     assert said.count("Traceback") >= 8
     for words in ("no column 'patient_id'", "is not text", "cohort.reports", "cohort.studies", "max_reject_share"):
         assert words in said
-    assert "raised ValueError" in (own.base / "logs" / "mishap in a notebook.txt").read_text()
+    assert "raised TableRefused" in (own.base / "logs" / "mishap in a notebook.txt").read_text()
 
 
 def test_an_identifier_in_any_output_would_have_been_found(walked):

@@ -70,7 +70,7 @@ def flip(path: Path) -> None:
 def test_untouched_clone_is_right(clone, capsys):
     assert verify.main(["--root", str(clone)]) == 0
     # three outputs, one metrics file, six cache objects (one.txt, many.dir and its three; metrics.json is git's)
-    assert capsys.readouterr().out == "9 checked, 0 wrong\n"
+    assert capsys.readouterr().out.splitlines()[0] == "9 checked, 0 wrong"
 
 
 @pytest.mark.pipeline
@@ -82,7 +82,7 @@ def test_flipped_byte_in_the_read_only_cache_is_found_though_dvc_sees_nothing(cl
     assert verify.main(["--root", str(clone)]) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith(f"cache object {digest}: its bytes differ")
-    assert said[-1] == "9 checked, 1 wrong"
+    assert "9 checked, 1 wrong" in said
 
 
 @pytest.mark.pipeline

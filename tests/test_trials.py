@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from cmr_lib import params, project
@@ -147,7 +148,7 @@ def test_trials_run_in_processes_and_finished_ones_are_not_run_again(tmp_path):
     project.write_table(folder / "studies.parquet", world.studies)
     project.write_table(folder / "reports.parquet", world.reports.reset_index())
     asked = [Trial(name, TOY, missing) for name, missing in (("whole", 0.0), ("less", 0.5))]
-    whole, less = pool.run(asked, tmp_path, tmp_path / "kept", workers=1, threads=1)
+    whole, less = pool.run(asked, tmp_path, tmp_path / "kept", workers=1, threads=torch.get_num_threads())
     np.testing.assert_allclose(whole.image, trial.train(asked[0], world).image, atol=1e-5)
     assert not np.allclose(whole.image, less.image, atol=1e-3)
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").glob("*.safetensors")}
