@@ -8,7 +8,6 @@ ratio (peer / ours) not below 0.95, outputs within 1e-5, at most 0.88 of the pee
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks import peers
-from benchmarks.log_line import say
-from cmr_lib import project
+from benchmarks.log_line import leave
 from cmr_lib.training.machine import keep_freed_memory
 
 SIZES = {"S": {"embed_dim": 384, "depth": 12, "num_heads": 6}, "B": {"embed_dim": 768, "depth": 12, "num_heads": 12}}
@@ -127,10 +125,7 @@ def main(words: list[str] | None = None) -> None:
         )
         for frames in chosen.frames
     }
-    if chosen.out:
-        project.write_json(chosen.out, result)
-    print(json.dumps(project.rounded(result), indent=1))
-    say(_in_words(name, found) for name, found in result.items())
+    leave(result, chosen.out, _in_words)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ smallest, the median and the largest. Files are read from the page cache, by one
 """
 
 import argparse
-import json
 import tempfile
 import time
 import warnings
@@ -21,8 +20,8 @@ from typing import Any
 import numpy as np
 import pydicom
 
-from benchmarks.log_line import say
-from cmr_lib import params, project
+from benchmarks.log_line import leave
+from cmr_lib import params
 from cmr_lib.clips.prepare import PreparedClip
 from cmr_lib.clips.store import ClipStore, write_store
 from cmr_lib.ingest.enhanced import parse_all
@@ -167,10 +166,7 @@ def main(words: list[str] | None = None) -> None:
         result = {name: measure_files(path, chosen.rounds) for name, path in named.items()}
         (made / "clips").mkdir()
         result["random clips (synthetic)"] = measure_clips(made / "clips", chosen.rounds)
-    if chosen.out:
-        project.write_json(chosen.out, result)
-    print(json.dumps(project.rounded(result), indent=1))
-    say(_in_words(name, found) for name, found in result.items())
+    leave(result, chosen.out, _in_words)
 
 
 if __name__ == "__main__":

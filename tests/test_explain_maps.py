@@ -7,15 +7,9 @@ import torch
 import toy
 from sklearn.manifold import trustworthiness
 
-from cmr_lib import params
 from cmr_lib.evaluation import paired
 from cmr_lib.explain import against, faithful, fidelity, localise, looking, modality, newcomers, readout
 from cmr_lib.models import cmrformer, text
-
-UMAP = params.Umap(
-    out_dir="o", in_root="i", data_dir="d", seed=1, neighbours=8, min_dist=0.1, metric="cosine", judged=4,
-    sweep={"draws": 1, "neighbours": [5]}, hearts=3, second=0, study=None, bootstrap=50,
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -40,7 +34,7 @@ def test_trustworthiness_by_study_averages_to_scikit_learns(rng, metric):
 
 
 def test_maps_are_not_judged_on_too_few_studies(rng):
-    found = fidelity.compare_maps(rng.normal(size=(8, 3)), ["a"] * 8, range(8), UMAP, 1, [5])
+    found = fidelity.compare_maps(rng.normal(size=(8, 3)), ["a"] * 8, range(8), toy.UMAP, 1, [5])
     assert not len(found)
     assert {"map", "study", *fidelity.SCORES} <= set(found.columns)
 
@@ -67,7 +61,7 @@ def test_kinds_that_a_plane_parts_are_told_apart_and_others_are_not(rng):
 
 def test_newcomers_are_asked_by_their_nearest_old_studies():
     old = np.array([[0.0, 0], [1, 0], [2, 0], [9, 9], [9, 8], [8, 9]])
-    settings = UMAP.model_copy(update={"judged": 3})
+    settings = toy.UMAP.model_copy(update={"judged": 3})
     found = newcomers.agreement(
         old,
         list("abaccc"),

@@ -2,14 +2,9 @@
 
 import numpy as np
 import pytest
+import toy
 
-from cmr_lib import params
 from cmr_lib.explain import projection
-
-SETTINGS = params.Umap(
-    out_dir="o", in_root="i", data_dir="d", seed=1, neighbours=8, min_dist=0.1, metric="cosine", judged=4,
-    sweep={"draws": 1, "neighbours": [5]}, hearts=3, second=0, study=None, bootstrap=50,
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -29,9 +24,9 @@ def clusters(rng):
 @pytest.mark.filterwarnings("ignore:Tensorflow not installed:ImportWarning")  # umap's optional parametric variant
 def test_the_map_is_the_same_when_drawn_again_and_separates_clusters(clusters):
     array, labels, _ = clusters
-    first = projection.umap_coordinates(array, SETTINGS)
+    first = projection.umap_coordinates(array, toy.UMAP)
     assert first.shape == (60, 2)
-    assert first.tobytes() == projection.umap_coordinates(array, SETTINGS).tobytes()
+    assert first.tobytes() == projection.umap_coordinates(array, toy.UMAP).tobytes()
     centres = np.stack([first[labels == label].mean(axis=0) for label in "abc"])
     nearest = ((first[:, None] - centres) ** 2).sum(axis=2).argmin(axis=1)
     assert (np.asarray(list("abc"))[nearest] == labels).mean() > 0.9
@@ -39,7 +34,7 @@ def test_the_map_is_the_same_when_drawn_again_and_separates_clusters(clusters):
 
 def test_too_few_studies_are_refused():
     with pytest.raises(ValueError, match="at least 4 studies"):
-        projection.umap_coordinates(np.zeros((3, 2)), SETTINGS)
+        projection.umap_coordinates(np.zeros((3, 2)), toy.UMAP)
 
 
 def test_neighbours_are_those_of_other_patients(rng):
@@ -60,11 +55,11 @@ def test_purity_of_handmade_neighbours():
 
 def test_planted_groups_stand_out_from_shuffled_labels(clusters, rng):
     array, labels, patients = clusters
-    table = projection.label_structure(array, labels, patients, SETTINGS, shuffles=50).set_index("metric")
+    table = projection.label_structure(array, labels, patients, toy.UMAP, shuffles=50).set_index("metric")
     assert table["value"]["knn_purity"] > 0.85
     assert table["chance"]["knn_purity"] == pytest.approx(19 / 59, abs=0.03)
     assert (table["value"] > table["chance_high"]).all()
-    noise = projection.label_structure(array, rng.permutation(labels), patients, SETTINGS, shuffles=50)
+    noise = projection.label_structure(array, rng.permutation(labels), patients, toy.UMAP, shuffles=50)
     assert (noise["value"] < noise["chance_high"] + 0.05).all()
     assert table["n"].tolist() == [60, 60]
 
@@ -73,5 +68,5 @@ def test_copies_of_one_patient_do_not_make_purity(rng):
     array = np.repeat(rng.normal(size=(60, 4)), 2, axis=0)
     patients = np.repeat(np.arange(60), 2)
     labels = np.repeat(rng.permutation(["a", "b"] * 30), 2)
-    table = projection.label_structure(array, labels, patients, SETTINGS, k=1, shuffles=30).set_index("metric")
+    table = projection.label_structure(array, labels, patients, toy.UMAP, k=1, shuffles=30).set_index("metric")
     assert table["value"]["knn_purity"] < 0.75

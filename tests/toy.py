@@ -7,6 +7,10 @@ import torch
 from cmr_lib import params
 from cmr_lib.models.study import StudyImages
 
+UMAP = params.Umap(
+    out_dir="o", in_root="i", data_dir="d", seed=1, neighbours=8, min_dist=0.1, metric="cosine", judged=4,
+    sweep={"draws": 1, "neighbours": [5]}, hearts=3, second=0, study=None, bootstrap=50,
+)  # fmt: skip
 SIZE, PHASES = 20, 4
 
 

@@ -165,18 +165,20 @@ def lvef_probe(
     return Outcome(table, predictions, choices=choices, probe=probe)
 
 
-def classification_metrics(table: pd.DataFrame) -> dict[str, dict[str, float | int]]:
-    """The rows of one or several tables as entries of metrics.json, e.g. `diagnosis.linear_probe.balanced_accuracy`."""
-    metrics = {}
-    for row in table.to_dict("records"):
-        key = ".".join(
-            str(row[name]).replace(" − ", "_minus_").replace(" ", "_").replace("-", "_")
-            for name in ("task", "method", "metric")
-        )
-        metrics[key] = project.estimate(
+def metric_entries(table: pd.DataFrame, named_by: Sequence[str]) -> dict[str, dict[str, float | int]]:
+    """Rows as entries of metrics.json; an entry's name is made of the columns `named_by`."""
+    signs = str.maketrans({"→": "to", "−": "minus", "-": "_", " ": "_", ",": ""})
+    return {
+        ".".join(str(row[name]).translate(signs) for name in named_by): project.estimate(
             row["value"], n=row["n"], low=row["low"], high=row["high"], chance=row["chance"]
         )
-    return metrics
+        for row in table.to_dict("records")
+    }
+
+
+def classification_metrics(table: pd.DataFrame) -> dict[str, dict[str, float | int]]:
+    """The rows of one or several tables as entries of metrics.json, e.g. `diagnosis.linear_probe.balanced_accuracy`."""
+    return metric_entries(table, ("task", "method", "metric"))
 
 
 # --- parts ------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from cmr_lib import params, project
+from cmr_lib import params
 from cmr_lib.evaluation import classification, diagnoses, ranks, retrieval, statistics
 from cmr_lib.evaluation.external import Cohort
 from cmr_lib.evaluation.probes import Probe, apply_probe
@@ -162,16 +162,7 @@ def cohort_metrics(table: pd.DataFrame) -> dict[str, dict[str, float | int]]:
 
     The own test split's stand there by other names.
     """
-    metrics = {}
-    for row in table[table["cohort"] != OWN].to_dict("records"):
-        key = ".".join(
-            str(row[name]).replace(" → ", "_to_").replace(", ", "_").replace(" ", "_")
-            for name in ("cohort", "task", "metric")
-        )
-        metrics[key] = project.estimate(
-            row["value"], n=row["n"], low=row["low"], high=row["high"], chance=row["chance"]
-        )
-    return metrics
+    return classification.metric_entries(table[table["cohort"] != OWN], ("cohort", "task", "metric"))
 
 
 def in_words(table: pd.DataFrame) -> str:

@@ -146,6 +146,11 @@ def calibrate(
     return Calibrated(heat, pd.DataFrame(rows, columns=classification.COLUMNS), curves)
 
 
+def with_views(studies: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
+    """The studies with the column `views` (`subgroups.views_present`) from the index of their clip store."""
+    return studies.assign(views=subgroups.views_present(index).reindex(studies["study_key"]).to_numpy())
+
+
 def by_subgroup(
     outcome: classification.Outcome, lvef: pd.DataFrame, studies: pd.DataFrame, settings: params.Classification
 ) -> pd.DataFrame:

@@ -5,13 +5,14 @@ finding, and p-values are corrected over all of them (`comparison`).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from cmr_lib import params
-from cmr_lib.evaluation import comparison, held_out, operating
+from cmr_lib.evaluation import classification, comparison, held_out, operating, prompts, questions
 from cmr_lib.evaluation.probes import Probe, apply_probe
 from cmr_lib.types import Split
 
@@ -55,6 +56,40 @@ def score(
             fitted[:, column] = apply_probe(image, probes[name])[:, 1]
     zero = image.astype(float) @ direction.astype(float).T
     return Scored(studies.reset_index(drop=True), truth.reset_index(drop=True), {ZERO_SHOT: zero, PROBE: fitted})
+
+
+@dataclass(frozen=True)
+class Judged:
+    """All findings that every study was judged for. Tables: a row a finding, `classification.COLUMNS`."""
+
+    names: list[str]
+    asked: pd.DataFrame  # by sentences that affirm and deny
+    unsaid: pd.DataFrame  # by those that affirm alone
+    fitted: pd.DataFrame  # by a probe
+    probes: dict[str, Probe]
+    scored: Scored
+
+
+def judge(
+    image: Embeddings, studies: pd.DataFrame, model: Any, tokenizer: Any, settings: params.Classification
+) -> Judged:
+    """Both ways for every finding; no row where none was judged for every study."""
+    names = questions.judged_findings(studies)
+    present, absent = (
+        prompts.ensembles(model, tokenizer, [prompts.finding_wordings(name, side) for name in names])
+        for side in (prompts.PRESENT, prompts.ABSENT)
+    )
+    test = held_out.rows(studies["split"], "classification: findings by sentences")
+    truth, owners = studies.loc[test, names].reset_index(drop=True), studies["patient_key"].iloc[test]
+    asked, unsaid = (
+        classification.zero_shot_findings(image[test], present, against, truth, owners, settings)
+        for against in (absent, 0 * absent)
+    )
+    fitted, probes = classification.finding_probes(
+        image, studies[names], studies["split"], studies["patient_key"], settings
+    )
+    scored = score(image, studies, studies[names], present - absent, probes)
+    return Judged(names, asked, unsaid, fitted, probes, scored)
 
 
 def operating_points(scored: Scored, settings: params.Classification) -> pd.DataFrame:

@@ -1,7 +1,7 @@
 """Retrieval: recall with intervals beside chance, where the right report stands, and what was found."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,15 +44,20 @@ def recall_curves(
         place.plot(
             own["k"], own["chance"], color=style.GREY, linestyle=":", label=f"chance k / {own['gallery'].iloc[0]}"
         )
-        place.set_xscale("log")
-        place.set_xticks(own["k"], [f"{k:g}" for k in own["k"]])
-        place.minorticks_off()
-        place.set(xlabel="k", ylim=(-0.02, 1.02))
+        _shares_over(place, own["k"], "k")
         place.set_title(f"{direction}  (n = {own['n'].iloc[0]}, {own['n_patients'].iloc[0]} patients)")
     axes[0, 0].set_ylabel("recall@k")
     handles, names = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, names, loc="outside upper center", ncols=len(names))
     return fig
+
+
+def _shares_over(place: Axes, numbers: Iterable[int], label: str) -> None:
+    """A share from 0 to 1 over these numbers, on a logarithmic axis that is marked at them alone."""
+    place.set_xscale("log")
+    place.set_xticks(list(numbers), [f"{number:,}" for number in numbers])
+    place.minorticks_off()
+    place.set(xlabel=label, ylim=(-0.02, 1.02))
 
 
 def _curve(place: Axes, rows: pd.DataFrame, kind: str, aside: float) -> None:
@@ -112,11 +117,7 @@ def gallery_curve(table: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
                 label=f"k = {k:g}",
             )
             place.plot(part["gallery"], part["chance"], color=colour, linestyle=":", linewidth=0.9)
-        place.set_xscale("log")
-        sizes = sorted(rows["gallery"].unique())
-        place.set_xticks(sizes, [f"{size:,}" for size in sizes])
-        place.minorticks_off()
-        place.set(xlabel="studies in the gallery", ylim=(-0.02, 1.02))
+        _shares_over(place, sorted(rows["gallery"].unique()), "studies in the gallery")
         place.set_title(f"{way}  (n = {rows['n'].iloc[0]}; dotted: chance)")
     axes[0, 0].set_ylabel("recall@k")
     handles, names = axes[0, 0].get_legend_handles_labels()
