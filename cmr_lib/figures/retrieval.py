@@ -52,10 +52,10 @@ def recall_curves(
     return fig
 
 
-def _shares_over(place: Axes, numbers: Iterable[int], label: str) -> None:
+def _shares_over(place: Axes, numbers: Iterable[float], label: str) -> None:
     """A share from 0 to 1 over these numbers, on a logarithmic axis that is marked at them alone."""
     place.set_xscale("log")
-    place.set_xticks(list(numbers), [f"{number:,}" for number in numbers])
+    place.set_xticks(list(numbers), [f"{int(number):,}" for number in numbers])
     place.minorticks_off()
     place.set(xlabel=label, ylim=(-0.02, 1.02))
 
