@@ -196,6 +196,41 @@ def test_two_patients_in_one_study_are_not_shared(tmp_path):
     assert [(row.level, row.code) for row in done.rejects] == [("study", "E_IDENTITY_CONFLICT")]
 
 
+@pytest.mark.parametrize("name", ["ИВАНОВ", "山田太郎", "M ИВАНОВ", "ÐÐ²Ð°Ð½", "Müller", "2D^Müller"])
+def test_a_name_in_a_code_is_not_shared_whatever_its_script(name):
+    assert annex_e.coded(name) == "OTHER"
+
+
+@pytest.mark.parametrize(
+    "code", ["3D_TEMPORAL", "INVERSE", "IDENTITY", "MONOCHROME2", "ORIGINAL", "STEADY_STATE", "VELOCITY", "", "T2_STAR"]
+)
+def test_defined_terms_pass_unchanged(code):
+    assert annex_e.coded(code) == code
+
+
+def test_two_studies_of_one_accession_number_are_not_poured_together(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number, patient in enumerate(("P1", "P2")):
+        images = maker.study(2, 2)
+        for ds in images:
+            ds.PatientID, ds.AccessionNumber = patient, "A1"
+        maker.write_zip(tmp_path / "in" / f"{number}.zip", {f"{n}": maker.encode(ds) for n, ds in enumerate(images)})
+    total = deidentify.deidentify(tmp_path / "in", tmp_path / "out", KEY)
+    shared = [pydicom.dcmread(path).PatientID for path in (tmp_path / "out").rglob("*.dcm")]
+    assert len(set(shared)) == 1
+    assert pd.read_csv(tmp_path / "out" / "rejects.csv")["code"].tolist() == ["E_DUP_STUDY"]
+    assert total["rejected"] == 1
+
+
+def test_two_studies_in_one_archive_without_an_accession_number_are_refused(tmp_path):
+    images = maker.study(2, 2)
+    for number, ds in enumerate(images):
+        ds.AccessionNumber, ds.StudyInstanceUID = "", f"1.2.3.{number % 2}"
+    done, shared = share(tmp_path, {f"{n}": maker.encode(ds) for n, ds in enumerate(images)})
+    assert not shared
+    assert [row.code for row in done.rejects] == ["E_SEVERAL_STUDIES"]
+
+
 def test_bits_beyond_the_pixels_are_cleared():
     ds = reread(maker.study(3, 4)[0])
     ds.BitsStored, ds.HighBit = 12, 11

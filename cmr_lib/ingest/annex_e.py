@@ -84,7 +84,7 @@ CODES = frozenset(
     PER RG CG PPG FC PFF PFP FS SFS GEMS ACC GATING EDR VB PHANTOM 2D 3D ROW COL COLUMN HFS HFP HFDR HFDL FFS FFP FFDR
     FFDL YES NO Y N MONOCHROME1 MONOCHROME2 00 01 VELOCITY CINE TAGGED DIFFUSION FLOW
     ENCODED PERFUSION VOLUME SAMPLED DISTORTED UNKNOWN COLOR MONOCHROME PROTON DENSITY STEADY STATE PROSPECTIVE
-    RETROSPECTIVE PACED REALTIME ECG VCG PP RESEARCH PRODUCT SERVICE IDENTITY HEART CHEST CARDIAC US MS 3D_TEMPORAL
+    RETROSPECTIVE PACED REALTIME ECG VCG PP RESEARCH PRODUCT SERVICE IDENTITY HEART CHEST CARDIAC US MS TEMPORAL INVERSE
     """.split()  # noqa: SIM905 (words, not a list of quoted ones)
 )
 # Words of descriptions that say what was scanned, whoever was in the scanner.
@@ -143,9 +143,14 @@ def elapsed(text: str, start: str) -> str:
 
 
 def coded(text: str) -> str:
-    """A code whose words are all known, in capitals; "OTHER" for another one, "" for none."""
-    words = re.findall(r"[A-Z0-9]+", text.upper())
-    return text.upper() if all(word in CODES for word in words) else "OTHER"
+    """A code whose words are all known, in capitals; "OTHER" for another one, "" for none.
+
+    Letters of another script are no words that could be known: nothing but these words, spaces and a few signs may
+    stand in a code.
+    """
+    capitals = text.upper()
+    known = all(word in CODES for word in re.findall(r"[A-Z0-9]+", capitals))
+    return capitals if known and re.fullmatch(r"[A-Z0-9_ .+\-\\]*", capitals) else "OTHER"
 
 
 def described(text: str) -> str:

@@ -3,7 +3,7 @@
 Nothing of the old file is edited, so nothing of it can be forgotten: no private element, overlay, preamble, file meta
 information or byte behind the pixels comes along. Pixels are decoded and written without compression (a compressed
 stream may hold comments). What the loader refuses is refused here by the same code: burned-in text, screenshots,
-other modalities, broken files, two patients in one study.
+other modalities, broken files, two patients in one study, a second study of one accession number.
 """
 
 import io
@@ -170,8 +170,11 @@ def _written(target: Dataset) -> bytes:
 
 # --- one study --------------------------------------------------------------------------------------------------
 def _identity(path: Path, limits: Limits) -> tuple[str, str]:
-    """Patient's number and accession number of a study's MR images. Raises Refused where there are two of either."""
-    found: dict[str, set[str]] = {"PatientID": set(), "AccessionNumber": set()}
+    """Patient's number and accession number of a study's MR images.
+
+    Raises Refused where there are two of either, or two studies that no accession number holds together.
+    """
+    found: dict[str, set[str]] = {"PatientID": set(), "AccessionNumber": set(), "StudyInstanceUID": set()}
     for file in raw_files(path, limits):
         try:
             header = checked(file.data) if not file.code else None
@@ -183,7 +186,15 @@ def _identity(path: Path, limits: Limits) -> tuple[str, str]:
         raise Refused("E_IDENTITY_CONFLICT", "PatientID")
     if len(found["AccessionNumber"]) > 1:
         raise Refused("E_SEVERAL_STUDIES", "AccessionNumber")
+    if not found["AccessionNumber"] and len(found["StudyInstanceUID"]) > 1:
+        raise Refused("E_SEVERAL_STUDIES", "StudyInstanceUID")
     return next(iter(found["PatientID"]), ""), next(iter(found["AccessionNumber"]), "")
+
+
+def _first_of_its_name(folder: Path) -> None:
+    """Of several studies of one accession number the first is shared. Raises Refused."""
+    if folder.exists():
+        raise Refused("E_DUP_STUDY", "AccessionNumber")
 
 
 def _files(path: Path, names: Names, done: Shared, limits: Limits) -> Iterator[tuple[str, bytes]]:
@@ -205,8 +216,9 @@ def _files(path: Path, names: Names, done: Shared, limits: Limits) -> Iterator[t
 def share_study(path: Path | str, out: Path | str, key: bytes, limits: Limits = LIMITS) -> Shared:
     """Write the shareable files of one study (a .zip or folder) below `out`, one folder a study, all names keyed.
 
-    Dates move as those of `make embed` with the same key. A study that is refused as a whole has one row of level
-    "study" and no file. Raises FileNotFoundError and OSError of the disk; never for what files hold.
+    Dates move as those of `make embed` with the same key. `out` holds nothing of these studies yet. A study
+    that is refused as a whole has one row of level "study" and no file. Raises FileNotFoundError and OSError of the
+    disk; never for what files hold.
     """
     path = Path(path)
     path.lstat()
@@ -215,6 +227,7 @@ def share_study(path: Path | str, out: Path | str, key: bytes, limits: Limits = 
         with quiet_pydicom():
             patient, accession = _identity(path, limits)
             done.study_key = keyed_name(key, "study", accession or study_name(path))
+            _first_of_its_name(Path(out) / done.study_key)
             patient_key = keyed_name(key, "patient", patient or f"{UNKNOWN}{done.study_key}")
             names = Names(key, patient_key, done.study_key, -shift_days(key, patient_key))
             for uid, data in _files(path, names, done, limits):
