@@ -8,6 +8,7 @@ from statsmodels.stats.multitest import multipletests
 
 from cmr_lib import params
 from cmr_lib.evaluation import (
+    abroad,
     classification,
     cohorts,
     comparison,
@@ -16,6 +17,7 @@ from cmr_lib.evaluation import (
     findings,
     makers,
     measures,
+    prompts,
     statistics,
 )
 from cmr_lib.types import Split
@@ -206,6 +208,41 @@ def test_the_probe_without_a_maker_never_saw_it(own, every):
     assert alone["note"].tolist() == [
         "Without this maker a diagnosis has no training studies, or nothing is left to choose a probe on."
     ]
+
+
+def test_everything_abroad_stands_in_one_table_and_whole_cohorts_once_side_by_side(own, every):
+    test = np.flatnonzero(own.studies["split"] == "test")
+    visited = [cohort(seed=9, name="second hospital"), cohort(seed=10, name="ACDC layout")]
+    found = abroad.judge(own, test, visited, judges_of(own, every), SETTINGS)
+    assert {"ACDC layout, own probe", "second hospital loss", "a left out"} <= set(found.table["cohort"])
+    assert set(found.side_by_side["cohort"]) == {own.name, "second hospital", "ACDC layout"}
+    assert not found.side_by_side.duplicated(["cohort", "task", "metric"]).any()
+    assert "lge" in set(found.table["task"])
+    assert "lge" not in set(found.brief["task"])
+    assert not [name for name in found.metrics if name.startswith(own.name.replace(" ", "_"))]
+    assert "*Second hospital*" in found.in_words
+
+
+def test_without_another_cohort_only_the_makers_are_left_out(own, every):
+    found = abroad.judge(own, np.flatnonzero(own.studies["split"] == "test"), [], judges_of(own, every), SETTINGS)
+    assert set(found.table["cohort"].str.split(" |,").str[0]) == {"a", "b"}
+    assert found.side_by_side.empty
+    assert found.in_words.startswith("*A left out*")
+
+
+def test_findings_are_judged_by_both_sides_by_one_and_by_a_probe(own, monkeypatch):
+    """Oracles: scikit-learn's AUROC of the products written out; the sentences' vectors are given."""
+    side = {prompts.PRESENT: np.eye(8)[[3]], prompts.ABSENT: np.eye(8)[[5]]}
+    monkeypatch.setattr(prompts, "finding_wordings", lambda _, which: which)
+    monkeypatch.setattr(prompts, "ensembles", lambda *asked: side[asked[2][0]].astype(np.float32))
+    found = findings.judge(own.image, own.studies, None, None, SETTINGS)
+    test = (own.studies["split"] == "test").to_numpy()
+    truth, image = own.studies["lge"][test], own.image[test].astype(float)
+    assert found.names == ["lge"]
+    assert found.asked["value"].tolist() == pytest.approx([roc_auc_score(truth, image[:, 3] - image[:, 5])])
+    assert found.unsaid["value"].tolist() == pytest.approx([roc_auc_score(truth, image[:, 3])])
+    assert found.asked["value"][0] < found.fitted["value"][0]
+    assert found.scored.pairs(findings.ZERO_SHOT, "lge", Split.TEST)[:, 1] == pytest.approx(image[:, 3] - image[:, 5])
 
 
 def test_an_independent_difference_is_wider_than_a_paired_one_and_holds_the_truth():
