@@ -55,7 +55,7 @@ else
 	"$(PY)" -m tools.workspace $(PROFILE) $(ARGS)
 endif
 
-experiments: env  ## baselines, controls, more seeds and ablations, after `make repro` (two hours; goes on where it stopped)
+experiments: env  ## baselines, controls, more seeds and ablations, after `make repro` (hours; goes on where it stopped)
 	cd experiments && "$(BIN)/dvc" repro $(ARGS)
 
 test: lint  ## lint, floors, file hygiene, then all tests that need no GPU and no hours

@@ -10,7 +10,6 @@ or more (stretch: 45 %), at least 2 × the peer's studies a second. Without a GP
 """
 
 import argparse
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from transformers import BertConfig, BertModel
 
 from benchmarks import peers
 from benchmarks.encoder import interval
-from benchmarks.log_line import say
+from benchmarks.log_line import leave, say
 from cmr_lib import params, project
 from cmr_lib.models import text
 from cmr_lib.models.cmrformer import CMRformerConfig, build
@@ -257,10 +256,7 @@ def main(words: list[str] | None = None) -> None:
     scale, device = Scale(frames=chosen.frames), torch.device("cuda")
     found = measure(scale, chosen.studies, device, how, chosen.peer, chosen.rounds)
     found["card"] = torch.cuda.get_device_name()
-    if chosen.out:
-        project.write_json(chosen.out, found)
-    print(json.dumps(project.rounded(found), indent=1))
-    say([", ".join(f"{name} {value}" for name, value in project.rounded(found).items())])
+    leave({"step": found}, chosen.out, lambda _, one: ", ".join(f"{k} {v}" for k, v in project.rounded(one).items()))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ timm, which are no part of this environment: `pip install --no-deps --target FOL
 import contextlib
 import importlib.util
 import io
-import sys
 import warnings
 from pathlib import Path
 from types import ModuleType
@@ -72,8 +71,3 @@ def grey(studies: int, frames: int, side: int, device: str = "cpu") -> StudyImag
 def coloured(images: StudyImages) -> torch.Tensor:
     """What the peer is given of them: three equal channels, in memory, as its loader makes them."""
     return images.frames.expand(-1, -1, 3, -1, -1).contiguous()
-
-
-def available() -> bool:
-    """Whether einops and timm are there."""
-    return all(name in sys.modules or importlib.util.find_spec(name) for name in ("einops", "timm"))

@@ -8,7 +8,6 @@ made of come after: all queries against the published cohort's 13,787, and a sha
 """
 
 import argparse
-import importlib.util
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import log_line
+from benchmarks import log_line, peers
 from cmr_lib.evaluation import ranks, retrieval
 
 COHORT, LARGE = 13_787, 100_000
@@ -32,17 +31,6 @@ def pairs(n: int, width: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     text = image + random.gamma(2, 1.5, size=(n, 1)) * random.normal(size=(n, width))
     first, second = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (image, text))
     return first.astype(np.float32), second.astype(np.float32)
-
-
-def peer_of(folder: Path) -> ModuleType:
-    """The peer's metric code, from a checkout. Raises FileNotFoundError."""
-    file = folder / "model" / "metric.py"
-    if not file.is_file():
-        raise FileNotFoundError(f"No model/metric.py in {folder}: give a checkout of m-bain/frozen-in-time.")
-    spec = importlib.util.spec_from_file_location("peer_metric", file)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def ours(image: np.ndarray, text: np.ndarray) -> dict[str, float]:
@@ -117,7 +105,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128, help="of the embeddings")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    peer = peer_of(args.peer) if args.peer else None
+    peer = peers.module(args.peer, "model/metric.py") if args.peer else None
     lines = [against(peer, n, args.width, args.rounds) for n in args.sizes] if peer else []
     image, text = pairs(args.cohort, args.width)
     took = seconds(lambda: ours(image, text), 1)

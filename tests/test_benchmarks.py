@@ -5,7 +5,7 @@ import sys
 import dicom_maker as maker
 import pytest
 
-from benchmarks import clip_reads, explaining, many_studies, reading, retrieval
+from benchmarks import clip_reads, explaining, many_studies, peers, reading, retrieval
 
 
 def test_clip_reads_prints_its_line_for_the_log(monkeypatch, capsys):
@@ -47,8 +47,8 @@ def v2t_metrics(sims):
 
 
 def test_retrieval_is_compared_with_the_metric_file_of_a_checkout(tmp_path, monkeypatch, capsys):
-    with pytest.raises(FileNotFoundError, match=r"No model/metric\.py"):
-        retrieval.peer_of(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"model/metric\.py is not in the checkout"):
+        peers.module(tmp_path, "model/metric.py")
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "metric.py").write_text(PEER)
     words = ["--peer", str(tmp_path), "--sizes", "60", "--cohort", "80", "--large", "200", "--queries", "40"]

@@ -125,7 +125,7 @@ def test_every_notebook_with_widgets_is_clicked():
 # --- one after the other ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", NOTEBOOKS, ids=lambda name: Path(name).stem)
 def test_notebook_runs_all_answers_clicks_and_saves_clean(page, copy, name):
-    stem = Path(name).stem
+    stem, before_saving = Path(name).stem, (copy / name).stat().st_mtime_ns
     page.open(name)
     try:
         clock = page.run_all(LIMIT_S * lab.PATIENCE)
@@ -142,6 +142,7 @@ def test_notebook_runs_all_answers_clicks_and_saves_clean(page, copy, name):
         page.save()
     finally:
         page.close()
+    assert (copy / name).stat().st_mtime_ns > before_saving, "nothing was saved"
     assert (copy / name).read_bytes() == (ROOT / name).read_bytes(), "saving after Run All must leave git clean"
     assert spent[stem] <= KERNEL_S
 

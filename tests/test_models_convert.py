@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import load_file
 from transformers import BertConfig, ViTConfig, ViTModel
 
+from cmr_lib import project
 from cmr_lib.models import convert, text
 from cmr_lib.models.pretrained import WeightsError, from_pretrained, load_weights, save_pretrained
 from cmr_lib.models.study import StudyImages
 from cmr_lib.models.video import VideoEncoder
+from tools import convert as tool
 
 DATA = Path(__file__).parent / "data"
 TEXT = text.plain_config(
@@ -93,6 +95,24 @@ def test_cmr_clip_gives_its_unit_vectors_from_our_model(tmp_path):
     again, _ = from_pretrained(tmp_path)
     with torch.no_grad():
         assert torch.equal(again.encode_study(images(content["frames"])), video)
+
+
+def test_the_tool_turns_a_released_file_into_a_folder_and_refuses_another_hash(tmp_path, capsys):
+    content, weights = stored("cmr_clip")
+    torch.save({"state_dict": {f"module.{name}": value for name, value in weights.items()}}, tmp_path / "peer.pt")
+    (tmp_path / "text").mkdir()
+    sizes = {name: value for name, value in TEXT.items() if name != "model_type"}
+    BertConfig(**sizes).save_pretrained(tmp_path / "text")
+    text.train_tokenizer(["a heart"], 200).save_pretrained(tmp_path / "text")
+    asked = [str(tmp_path / name) for name in ("peer.pt", "text", "out")]
+    assert tool.main([*asked, "--heads", "2", "--sha256", "0" * 64]) == 1
+    assert "is wanted: fetch it again" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert tool.main([*asked, "--heads", "2", "--sha256", project.sha256_file(tmp_path / "peer.pt")]) == 0
+    model, _ = from_pretrained(tmp_path / "out")
+    with torch.no_grad():
+        video = model.encode_study(images(content["frames"]))
+    torch.testing.assert_close(video, torch.nn.functional.normalize(content["video"], dim=-1), atol=1e-5, rtol=1e-5)
 
 
 def test_arrays_that_are_too_many_or_too_few_are_named():
