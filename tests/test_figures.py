@@ -285,6 +285,17 @@ def test_a_figure_saved_twice_gives_the_same_bytes_without_dates(name, tmp_path)
     assert not list(tmp_path.rglob("*.tmp"))
 
 
+def test_equal_figures_have_equal_places_although_the_solver_adds_in_the_order_of_addresses():
+    """Six of one figure in one process; matplotlib's own engine gives two or three kinds of them."""
+    places = set()
+    for _ in range(6):
+        fig = FIGURES["joint"]()
+        fig.draw_without_rendering()
+        places.add(tuple(part for one in fig.axes for part in one.get_position(original=True).bounds))
+    assert len(places) == 1
+    assert all(abs(part - round(part, 6)) < 1e-12 for part in places.pop())
+
+
 WITH_N = ("recall", "ranks", "confusion", "auroc", "lvef", "umap", "results", "time", "joint", "hearts", "newcomers",
           "worth", "localised", "beat", "kinds", "spoiled")  # fmt: skip
 

@@ -52,7 +52,7 @@ def recall_curves(
     return fig
 
 
-def _shares_over(place: Axes, numbers: Iterable[float], label: str) -> None:
+def _shares_over(place: Axes, numbers: Iterable[int | np.integer], label: str) -> None:
     """A share from 0 to 1 over these numbers, on a logarithmic axis that is marked at them alone."""
     place.set_xscale("log")
     place.set_xticks(list(numbers), [f"{int(number):,}" for number in numbers])
