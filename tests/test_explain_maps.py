@@ -8,7 +8,7 @@ import toy
 from sklearn.manifold import trustworthiness
 
 from cmr_lib.evaluation import paired
-from cmr_lib.explain import against, faithful, fidelity, localise, looking, modality, newcomers, readout
+from cmr_lib.explain import against, faithful, fidelity, localise, looking, modality, newcomers, readout, rollout
 from cmr_lib.models import cmrformer, text
 
 
@@ -215,10 +215,33 @@ def test_differences_take_the_studies_that_both_have():
 def test_a_map_that_does_not_beat_its_control_is_said_so():
     rows = pd.DataFrame(
         {"map": ["rollout", "rollout"], "region": ["scar", "cavity"], "measure": "pointing", "value": [0.1, 0.5],
-         "low": [-0.1, 0.4], "high": [0.3, 0.6], "n": [9, 20]}
+         "low": [-0.1, 0.4], "high": [0.3, 0.6], "n": [9, 20], "rival": "untrained"}
     )  # fmt: skip
     said = against.verdict(rows, "pointing")
     scar, cavity = (line for line in said.splitlines() if line.startswith("- "))
     assert "**no map does**" in scar
     assert "rollout surely" in cavity
     assert "n = 0" in against.verdict(rows.iloc[:0], "pointing")
+    both = against.verdict(pd.concat([rows, rows.assign(rival="centre", low=-0.2)]), "pointing")
+    assert both.count("minus that of") == 2
+    assert both.count("**no map does**") == 3
+
+
+def test_trained_maps_are_held_against_an_untrained_model_and_against_the_middle():
+    """Oracle: means written out; the middle wins where it scores more."""
+    names = [*rollout.METHODS, *against.CONTROL.values(), "centre"]
+    scores = dict(zip(names, (0.5, 0.6, 0.7, 0.1, 0.2, 0.3, 0.65), strict=True))
+    points = pd.DataFrame(
+        [
+            {"region": "cavity", "map": name, "study": study, "share": 0.1}
+            | dict.fromkeys(localise.MEASURES, value + 0.01 * study)
+            for name, value in scores.items()
+            for study in range(12)
+        ]
+    )
+    held = against.compared(points, [f"p{study}" for study in range(12)], 100, 1)
+    centre = held.than("centre").set_index(["measure", "map"])["value"]
+    assert centre["pointing"].round(6).tolist() == [-0.15, -0.05, 0.05]
+    assert held.than("untrained")["value"].round(6).eq(0.4).all()
+    assert set(held.better["region"]) == {"cavity"}
+    assert held.found["chance"].round(6).eq(0.1).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmr_lib.explain.readout import Looked, look, weight_table
+from cmr_lib.explain.readout import Looked, look, uniform, weight_rows
 from cmr_lib.models.cmrformer import CMRformerConfig, build
 from cmr_lib.models.text import small_config
 from tests.toy import toy_settings, toy_store
@@ -32,20 +32,20 @@ def looked() -> Looked:
 
 
 def test_weight_is_the_mean_over_studies_of_the_images_they_have(looked):
-    table = weight_table(looked).set_index("view")
+    table = weight_rows(looked).groupby("view")[["weight"]].mean()
     # study 1: (0.1 + 0.3) / 2 images; study 2: 0.5 / 1 image
     assert table.loc["sax", "weight"] == pytest.approx((0.2 + 0.5) / 2)
     assert table.loc["lax_4ch", "weight"] == pytest.approx(0.35)
 
 
 def test_still_images_have_their_own_line_without_a_phase(looked):
-    table = weight_table(looked).set_index("view")
+    table = weight_rows(looked).groupby("view")[["phase", "weight"]].mean()
     assert np.isnan(table.loc["sax LGE", "phase"])
     assert table.loc["sax LGE", "weight"] == pytest.approx(0.2)
 
 
 def test_uniform_level_counts_the_images_that_are_there(looked):
-    assert weight_table(looked).uniform.iloc[0] == pytest.approx(1 / 3.5)
+    assert uniform(looked) == pytest.approx((1 / 4 + 1 / 3) / 2)
 
 
 def test_captions_name_view_position_and_phase(looked):

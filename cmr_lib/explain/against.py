@@ -1,6 +1,7 @@
 """Maps against their controls: untrained networks, the middle of the image, any order; and what came out in words."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,14 @@ from jaxtyping import Bool, Float
 
 from cmr_lib import params, project
 from cmr_lib.clips.dataset import Store
-from cmr_lib.explain import localise, readout, rollout
+from cmr_lib.evaluation import paired
+from cmr_lib.explain import anatomy, localise, readout, rollout
 from cmr_lib.explain.readout import Looked
 from cmr_lib.models.cmrformer import CMRformer
 
 CONTROL = {method: f"untrained {method}" for method in rollout.METHODS}
+CENTRE = "centre"
+RIVALS = {"untrained": "that of an untrained model", CENTRE: "that of the middle of the image"}
 JUDGED = ["region", "map", "study", *localise.MEASURES, "share"]
 Regions = Mapping[str, Bool[np.ndarray, "n f crop crop"]]
 
@@ -34,13 +38,43 @@ def localisation(
     if not study_keys:
         return pd.DataFrame({name: [] for name in JUDGED})
     trained = readout.fine(model, clips, study_keys, plan, target=target)
-    maps = {**trained, "centre": localise.centred(*next(iter(trained.values())).shape[:3])}
+    maps = {**trained, CENTRE: localise.centred(*next(iter(trained.values())).shape[:3])}
     controls = []
     for one in untrained:
         fine = readout.fine(one, clips, study_keys, plan, target=target)
         controls.append(localise.table({CONTROL[method]: found for method, found in fine.items()}, regions))
     means = pd.concat(controls).groupby(["map", "region", "study"], sort=False).mean().reset_index()
     return pd.concat([localise.table(maps, regions), means], ignore_index=True)[JUDGED]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """found: each map's score by region and measure. better: each trained map minus each rival (key of RIVALS)."""
+
+    found: pd.DataFrame  # region, map, value, low, high, n, n_patients, measure, chance
+    better: pd.DataFrame  # map, control, value, low, high, n, n_patients, region, measure, rival
+
+    def than(self, rival: str) -> pd.DataFrame:
+        """The differences from one rival."""
+        return self.better[self.better["rival"] == rival]
+
+
+def compared(points: pd.DataFrame, patients: Sequence[str], samples: int, seed: int) -> Compared:
+    """Scores of `localisation` as rows with intervals over patients, beside an untrained model's and the middle's."""
+    some = {"patients": patients, "samples": samples, "seed": seed}
+    found = pd.concat(
+        paired.estimates(points, ["region", "map"], name, **some).assign(measure=name) for name in localise.MEASURES
+    )
+    rivals = {"untrained": CONTROL, CENTRE: dict.fromkeys(rollout.METHODS, CENTRE)}
+    better = pd.concat(
+        paired.differences(points[points["region"] == region], "map", controls, name, **some).assign(
+            region=region, measure=name, rival=rival
+        )
+        for rival, controls in rivals.items()
+        for region in anatomy.REGIONS
+        for name in localise.MEASURES
+    )
+    return Compared(found.assign(chance=chance_of(points, found)), better[better["n"] > 0])
 
 
 def chance_of(table: pd.DataFrame, rows: pd.DataFrame) -> Float[np.ndarray, " rows"]:
@@ -55,17 +89,23 @@ def _between(row: pd.Series) -> str:
 
 
 def verdict(differences: pd.DataFrame, measure: str) -> str:
-    """In words, region by region, whether each map surely beats its untrained control by a measure."""
+    """In words, rival by rival and region by region, whether each map surely beats it by a measure."""
     chosen = differences[differences["measure"] == measure]
     if not len(chosen):
         return "n = 0: the anatomy of real hearts is not known, so no map is held against it."
     said = []
-    for region, rows in chosen.groupby("region", sort=False):
-        parts = [f"{row['map']} {row['value']:+.2f} {_between(row)}" for _, row in rows.iterrows()]
-        sure = rows.loc[rows["low"] > 0, "map"].tolist()
-        judged = f"{' and '.join(sure)} surely" if sure else "**no map does**"
-        said.append(f"- *{region}* (n = {int(rows['n'].max())}): {', '.join(parts)}; beating the control: {judged}.")
-    return f"{localise.NAMES[measure]} minus that of an untrained model, by study:\n\n" + "\n".join(said)
+    for rival, of_rival in chosen.groupby("rival", sort=False):
+        said.append(f"{localise.NAMES[measure]} minus {RIVALS[str(rival)]}, by study:\n")
+        said += [_line(str(region), rows) for region, rows in of_rival.groupby("region", sort=False)]
+        said.append("")
+    return "\n".join(said).strip()
+
+
+def _line(region: str, rows: pd.DataFrame) -> str:
+    parts = [f"{row['map']} {row['value']:+.2f} {_between(row)}" for _, row in rows.iterrows()]
+    sure = rows.loc[rows["low"] > 0, "map"].tolist()
+    judged = f"{' and '.join(sure)} surely" if sure else "**no map does**"
+    return f"- *{region}* (n = {int(rows['n'].max())}): {', '.join(parts)}; beating it: {judged}."
 
 
 def example(regions: Regions) -> int:

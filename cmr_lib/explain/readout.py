@@ -154,22 +154,22 @@ def _moved(maps: Float[np.ndarray, "*n size size"], down: int, right: int) -> Fl
     return found
 
 
-def weight_table(looked: Looked) -> pd.DataFrame:
-    """Mean weight of an image by view and phase, with a normal 95 % interval of the mean over studies.
+def weight_rows(looked: Looked) -> pd.DataFrame:
+    """Mean weight of an image of each view and phase, a row a study that has one.
 
-    Columns: view (with the sequence where it is still), phase (NaN for stills), weight, low, high, n, uniform.
+    Columns: study (row number), view (with the sequence where it is still), phase (NaN for stills), weight.
     """
-    places, rows = looked.places, []
-    group = kinds_of(places)
+    places, parts = looked.places, []
     phase = places["phase"].where(places["sequence"] == "cine")
-    for (view, when), members in places.groupby([group, phase], dropna=False, sort=True):
-        columns = members.index.to_numpy()
-        seen = looked.present[:, columns]
-        weights = np.where(seen, looked.time[:, columns], 0.0).sum(axis=1)[seen.any(axis=1)]
-        weights = weights / seen.sum(axis=1)[seen.any(axis=1)]
-        half = 1.96 * weights.std(ddof=1) / np.sqrt(len(weights)) if len(weights) > 1 else np.nan
-        mean = float(weights.mean()) if len(weights) else np.nan
-        rows.append(
-            {"view": view, "phase": when, "weight": mean, "low": mean - half, "high": mean + half, "n": len(weights)}
-        )
-    return pd.DataFrame(rows).assign(uniform=1 / max(1.0, looked.present.sum(axis=1).mean()))
+    for (view, when), members in places.groupby([kinds_of(places), phase], dropna=False, sort=True):
+        seen = looked.present[:, members.index.to_numpy()]
+        weight = np.where(seen, looked.time[:, members.index.to_numpy()], 0.0).sum(axis=1)
+        rows = np.flatnonzero(seen.any(axis=1))
+        there = {"study": rows, "view": view, "phase": when, "weight": weight[rows] / seen.sum(axis=1)[rows]}
+        parts.append(pd.DataFrame(there))
+    return pd.concat(parts, ignore_index=True)
+
+
+def uniform(looked: Looked) -> float:
+    """The weight of an image if all images of a study counted alike, mean over studies."""
+    return float((1 / looked.present.sum(axis=1)).mean()) if len(looked.present) else 1.0
