@@ -44,7 +44,7 @@ BODIES = {
 
 
 def _films() -> Any:
-    """torchvision's models of video; imported when asked, since it takes a second that few kernels need to spend."""
+    """Torchvision's models of video; imported when asked, since it takes a second that few kernels need to spend."""
     return importlib.import_module("torchvision.models.video")
 
 
