@@ -139,6 +139,14 @@ def test_no_view_chosen_is_a_sentence_and_the_picture_stays(beating, live):
 
 
 @KERNELLESS
+def test_the_caption_of_the_player_is_escaped(beating, live):
+    player = CinePlayer({"SAX": beating}, 1, 60, "<b>one & two</b>")
+    assert player.caption.value == "<small>&lt;b&gt;one &amp; two&lt;/b&gt;</small>"
+    player.load({"SAX": beating}, "<i>other</i>")
+    assert player.caption.value == "<small>&lt;i&gt;other&lt;/i&gt;</small>"
+
+
+@KERNELLESS
 def test_a_study_of_one_frame_says_so_and_cannot_be_played(beating, live):
     player = CinePlayer({"LGE": beating[:1]}, 1, 60, "")
     assert "One frame only" in player.notice.value

@@ -1,5 +1,6 @@
 """A cine under one's fingers: play, phase, window, views side by side; and a heart drawn anew by sliders."""
 
+import html
 import io
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -71,7 +72,7 @@ class CinePlayer:
             self.views.options = tuple(self.named)
             self.views.rows = min(8, len(self.named))
             self.views.layout.display = None if len(self.named) > 1 else "none"
-            self.caption.value = f"<small>{caption}</small>"
+            self.caption.value = f"<small>{html.escape(caption)}</small>"
             self.phase.value = self.play.value = 0
             self.views.value = first
         self._draw()
