@@ -116,7 +116,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def material(root):
-    return Material.read(root)
+    return Material.read(root, reader="controls")
 
 
 # --- alterations -------------------------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def recognising(tmp_path, splits):
     table = {"study_key": [f"s{row}" for row in rows], "patient_key": [f"p{row // 2:03d}" for row in rows]}
     truth = {"diagnosis": np.where(rows // 2 % 2, "DCM", "NOR"), "lge": rows // 2 % 2, "lvef": 50.0 + rows % 7}
     image = np.repeat(random.normal(size=(120, 30)), 2, axis=0)
-    return Material(tmp_path, pd.DataFrame({**table, **truth, "split": splits}), [""] * 240, [""] * 240, image)
+    return Material(tmp_path, pd.DataFrame({**table, **truth, "split": splits}), [""] * 240, [""] * 240, image, "guards")
 
 
 def test_shuffled_labels_are_read_where_a_patient_stands_on_both_sides_and_nowhere_else(tmp_path):

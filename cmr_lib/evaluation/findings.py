@@ -5,11 +5,12 @@ finding, and p-values are corrected over all of them (`comparison`).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from cmr_lib import params
 from cmr_lib.evaluation import classification, comparison, held_out, operating, prompts, questions
@@ -17,7 +18,6 @@ from cmr_lib.evaluation.probes import Probe, apply_probe
 from cmr_lib.types import Split
 
 ZERO_SHOT, PROBE = "zero-shot", "linear probe"
-NAMED = ("sensitivity", "specificity", "f1", "balanced_accuracy")
 
 Embeddings = Float[np.ndarray, "studies embed"]
 Scores = Float[np.ndarray, "studies findings"]
@@ -31,13 +31,14 @@ class Scored:
     truth: pd.DataFrame
     scores: dict[str, Scores]
 
-    def rows(self, split: Split) -> np.ndarray:
-        """Row numbers of a split."""
-        return held_out.rows_of(split, self.studies["split"], "classification: findings")
+    @cached_property
+    def rows(self) -> dict[Split, Int[np.ndarray, " rows"]]:
+        """Row numbers by split; the test split is asked for once, however many findings and methods there are."""
+        return dict(zip(Split, held_out.three(self.studies["split"], "classification: findings"), strict=True))
 
     def pairs(self, method: str, name: str, split: Split) -> Float[np.ndarray, "rows 2"]:
         """Label and score of the studies of a split."""
-        rows = self.rows(split)
+        rows = self.rows[split]
         score = self.scores[method][rows, list(self.truth.columns).index(name)]
         return np.stack([self.truth[name].to_numpy(dtype=float)[rows], score], axis=1)
 
@@ -97,7 +98,7 @@ def operating_points(scored: Scored, settings: params.Classification) -> pd.Data
 
     Columns finding, method and operating.COLUMNS. A finding without a probe has a row that says so.
     """
-    patients, parts = scored.studies["patient_key"].iloc[scored.rows(Split.TEST)].tolist(), []
+    patients, parts = scored.studies["patient_key"].iloc[scored.rows[Split.TEST]].tolist(), []
     for name in scored.truth.columns:
         for method in scored.scores:
             test, validation = scored.pairs(method, name, Split.TEST), scored.pairs(method, name, Split.VALIDATION)
@@ -115,7 +116,7 @@ def operating_points(scored: Scored, settings: params.Classification) -> pd.Data
 
 def probe_against_sentences(scored: Scored, settings: params.Classification) -> pd.DataFrame:
     """AUROC of the probe minus that of the sentences on test (comparison.COLUMNS), p corrected by Holm."""
-    test = scored.rows(Split.TEST)
+    test = scored.rows[Split.TEST]
     return comparison.compare_findings(
         scored.truth.iloc[test].astype(float),
         scored.scores[PROBE][test],
