@@ -147,13 +147,19 @@ def test_holm_is_that_of_statsmodels_and_leaves_out_what_was_not_tested():
 
 
 def test_quantities_that_a_cohort_has_are_measured_and_others_left_out(own):
-    measured = measures.measure(own.image, own.studies, SETTINGS)
+    parts = (own.image, own.studies["lvef"], own.studies["split"], own.studies["patient_key"])
+    lvef = classification.lvef_probe(*parts, SETTINGS)
+    measured = measures.measure(own.image, own.studies, lvef.predictions, SETTINGS)
     assert list(measured.predictions) == ["lvef", "rvef"]
     row = value(measured.table, quantity="rvef", metric="mean_absolute_error")
     found = measured.predictions["rvef"]
     assert row["value"] == pytest.approx(np.abs(found["true"] - found["predicted"]).mean())
     assert row["n"] == (own.studies["rvef"].notna() & (own.studies["split"] == "test")).sum()
-    assert measures.measure(own.image, own.studies[["patient_key", "split"]], SETTINGS).table.empty
+    numbers = ["value", "low", "high", "n", "chance"]
+    error = value(lvef.table, method="ridge probe", metric="mean_absolute_error")[numbers]
+    again = value(measured.table, quantity="lvef", metric="mean_absolute_error")[numbers]
+    assert again.tolist() == pytest.approx(error.tolist())
+    assert measures.measure(own.image, own.studies[["patient_key", "split"]], pd.DataFrame(), SETTINGS).table.empty
 
 
 # --- other cohorts -----------------------------------------------------------------------------------------------
@@ -186,8 +192,7 @@ def test_a_cohort_without_reports_or_labels_is_asked_what_it_can_answer(own, eve
     table = cohorts.transfer_table(own, bare, judges_of(own, every), SETTINGS)
     assert set(table["task"]) == {"lge", "lvef"}
     few = bare.part(np.arange(4))
-    official, outcome = cohorts.official_table(few, SETTINGS)
-    assert outcome.probe is None
+    official = cohorts.official_table(few, SETTINGS)
     assert official["note"].tolist() == ["4 studies are too few to fit a probe on."] * 2
     assert cohorts.in_words(pd.DataFrame(columns=cohorts.COLUMNS)) == ""
 

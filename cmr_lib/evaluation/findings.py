@@ -32,13 +32,18 @@ class Scored:
     scores: dict[str, Scores]
 
     @cached_property
-    def rows(self) -> dict[Split, Int[np.ndarray, " rows"]]:
-        """Row numbers by split; the test split is asked for once, however many findings and methods there are."""
-        return dict(zip(Split, held_out.three(self.studies["split"], "classification: findings"), strict=True))
+    def _rows(self) -> dict[str, Int[np.ndarray, " rows"]]:
+        """Row numbers by a split's name; kept, so that one reading of the test split is one line of its log."""
+        parts = held_out.three(self.studies["split"], "classification: findings")
+        return dict(zip(held_out.NAMES, parts, strict=True))
+
+    def rows(self, split: Split) -> Int[np.ndarray, " rows"]:
+        """Row numbers of a split."""
+        return self._rows[split.value]
 
     def pairs(self, method: str, name: str, split: Split) -> Float[np.ndarray, "rows 2"]:
         """Label and score of the studies of a split."""
-        rows = self.rows[split]
+        rows = self.rows(split)
         score = self.scores[method][rows, list(self.truth.columns).index(name)]
         return np.stack([self.truth[name].to_numpy(dtype=float)[rows], score], axis=1)
 
@@ -98,7 +103,7 @@ def operating_points(scored: Scored, settings: params.Classification) -> pd.Data
 
     Columns finding, method and operating.COLUMNS. A finding without a probe has a row that says so.
     """
-    patients, parts = scored.studies["patient_key"].iloc[scored.rows[Split.TEST]].tolist(), []
+    patients, parts = scored.studies["patient_key"].iloc[scored.rows(Split.TEST)].tolist(), []
     for name in scored.truth.columns:
         for method in scored.scores:
             test, validation = scored.pairs(method, name, Split.TEST), scored.pairs(method, name, Split.VALIDATION)
@@ -116,7 +121,7 @@ def operating_points(scored: Scored, settings: params.Classification) -> pd.Data
 
 def probe_against_sentences(scored: Scored, settings: params.Classification) -> pd.DataFrame:
     """AUROC of the probe minus that of the sentences on test (comparison.COLUMNS), p corrected by Holm."""
-    test = scored.rows[Split.TEST]
+    test = scored.rows(Split.TEST)
     return comparison.compare_findings(
         scored.truth.iloc[test].astype(float),
         scored.scores[PROBE][test],

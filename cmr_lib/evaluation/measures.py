@@ -29,9 +29,7 @@ class Measured:
     predictions: dict[str, pd.DataFrame]
 
 
-def measure(
-    image: Embeddings, studies: pd.DataFrame, lvef: pd.DataFrame, settings: params.Classification
-) -> Measured:
+def measure(image: Embeddings, studies: pd.DataFrame, lvef: pd.DataFrame, settings: params.Classification) -> Measured:
     """Error, R² and agreement of every quantity of NAMES that the studies' table has in all three splits.
 
     lvef: the predictions of `classification.lvef_probe` on these studies, so that no probe is fitted twice.
@@ -53,9 +51,7 @@ def measure(
     return Measured(table, predictions)
 
 
-def _predicted(
-    name: str, image: Embeddings, studies: pd.DataFrame, settings: params.Classification
-) -> pd.DataFrame:
+def _predicted(name: str, image: Embeddings, studies: pd.DataFrame, settings: params.Classification) -> pd.DataFrame:
     """Row, true and predicted of the test studies; none where a split holds no study with the quantity."""
     target = studies[name].to_numpy(dtype=float)
     train, validation, test = held_out.three(studies["split"], f"classification: {name}", np.isfinite(target))

@@ -192,7 +192,7 @@ def search(queries: Queries, gallery: Gallery, right: Right, depth: int = max(RE
 
 
 def search_pairs(image: Queries, text: Gallery, depth: int = max(RECALL_AT)) -> tuple[Found, Found]:
-    """`search` of the strict case (row i is right for query i), image → report and report → image, several times as fast.
+    """`search` where row i is right for query i, image → report and report → image, several times as fast.
 
     Raises ValueError for unequal lengths, none, or NaN.
     """
