@@ -186,6 +186,28 @@ def test_a_noisy_hospital_loses_and_its_interval_says_so(own, every):
     assert keys["second_hospital.lge.auroc"]["chance"] == 0.5
 
 
+def said_of(cohort, **losses):
+    """`in_words` of a cohort whose single findings lose so much AUROC."""
+    losses = {"findings": 0.01} | losses
+    rows = [
+        {"cohort": name, "task": task, "metric": "macro_auroc" if task == "findings" else "auroc", "value": value}
+        for task, loss in losses.items()
+        for name, value in ((cohort, 0.8), (f"{cohort} loss", loss))
+    ]
+    table = pd.DataFrame(rows).assign(low=-0.1, high=0.2, n=9, n_patients=9, chance=0.0, note="")
+    return cohorts.in_words(table[cohorts.COLUMNS])
+
+
+def test_a_gain_is_not_told_among_the_largest_losses_and_makers_keep_their_spelling():
+    assert said_of("ge left out", lge=-0.05, effusion=0.001).endswith("no sure loss, n = 9.")
+    assert said_of("ge left out").startswith("*GE left out*: ")
+    assert said_of("second hospital", lge=0.05, effusion=-0.2).endswith(
+        ". Among single findings the largest loss is lge +0.05."
+    )
+    three = said_of("second hospital", lge=0.05, effusion=0.3, rv_dilation=0.1)
+    assert three.endswith("the largest losses are effusion +0.30, rv_dilation +0.10.")
+
+
 def test_a_cohort_without_reports_or_labels_is_asked_what_it_can_answer(own, every):
     bare = cohort(2, name="ACDC")
     bare.studies["diagnosis"] = ""
