@@ -40,5 +40,5 @@ def test_another_seed_deals_otherwise_and_the_same_seed_alike(cohort):
 
 def test_a_split_of_one_patient_cannot_be_dealt(cohort):
     studies, reports = cohort
-    with pytest.raises(ValueError, match="Too few patients in train"):
+    with pytest.raises(ValueError, match="One patient has 23 of 23 studies"):
         shuffled.dealt(reports, studies.assign(patient_key="p"), 1)

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from cmr_lib import params, project
 from cmr_lib.clips import dataset
 from cmr_lib.clips.store import ClipStore
+from cmr_lib.evaluation import held_out
 from cmr_lib.types import Split
 
 USED = ["study_key", "patient_key", "split", "diagnosis", "lvef", "lge"]  # columns that decide a trial
@@ -85,6 +86,6 @@ class Cohort:
 
     def seen(self, plan: params.FramePlan, split: Split, *, with_report: bool) -> dataset.StudyDataset:
         """Studies of a split that have an image of the plan; `with_report`: and a report."""
-        keys = self.studies["study_key"][self.studies["split"] == split.value]
-        keys = [key for key in keys if key in self.reports.index or not with_report]
+        rows = held_out.rows_of(split, self.studies["split"], "trials: studies of a training")
+        keys = [key for key in self.studies["study_key"].iloc[rows] if key in self.reports.index or not with_report]
         return dataset.StudyDataset(self.store, dataset.with_any_image(self.store, keys, plan), plan)

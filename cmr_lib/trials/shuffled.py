@@ -16,7 +16,7 @@ import pandas as pd
 
 from cmr_lib import params, project
 from cmr_lib.clips import dataset
-from cmr_lib.evaluation import embeddings, harness, paired
+from cmr_lib.evaluation import embeddings, harness, held_out, lge_shuffle, paired
 from cmr_lib.evaluation.material import Material, Settings
 from cmr_lib.explain import against, anatomy, localise, looking, rollout
 from cmr_lib.models import pretrained
@@ -33,24 +33,16 @@ LINKED = ("store", "studies.parquet", "cohort.json")  # of the stage preprocess,
 def dealt(reports: pd.DataFrame, studies: pd.DataFrame, seed: int) -> pd.DataFrame:
     """The reports of training and validation, each under the key of another patient's study of the same split.
 
-    Patients are put in a random order, and every study gets the report that lies one patient's most studies further on.
-    Reports of test studies stay. Raises ValueError where one patient has half of a split's reports.
+    Reports of test studies stay. Raises ValueError where one patient has more than half of a split's reports.
     """
-    whose = reports.merge(studies[["study_key", "patient_key", "split"]], on="study_key", how="left")
-    found = reports.set_index("study_key")
+    whose = studies.set_index("study_key").reindex(reports["study_key"])
+    giver = np.arange(len(reports))
     for split in (Split.TRAIN, Split.VALIDATION):
-        part = whose[whose["split"] == split.value]
-        names = part["patient_key"].unique()
-        place = dict(
-            zip(project.rng(seed, "shuffled pairs", split.value).permutation(names), range(len(names)), strict=True)
-        )
-        keys = part.assign(place=part["patient_key"].map(place)).sort_values(["place", "study_key"])["study_key"]
-        step = int(part["patient_key"].value_counts().max()) if len(part) else 0
-        if 2 * step > len(part):
-            raise ValueError(f"Too few patients in {split.value} to deal reports: one has {step} of {len(part)}.")
-        given = reports.set_index("study_key").loc[np.roll(keys, -step)]
-        found.loc[keys.to_numpy()] = given.to_numpy()
-    return found.reset_index()[reports.columns]
+        rows = held_out.rows_of(split, whose["split"], "shuffled: reports that are dealt")
+        draw = project.seed_for(seed, "shuffled pairs", split.value)
+        giver[rows] = rows[lge_shuffle.derangement(whose["patient_key"].iloc[rows].tolist(), draw)]
+    given = reports.iloc[giver].assign(study_key=reports["study_key"].to_numpy())
+    return given.set_axis(reports.index)
 
 
 def train(material: Material, seed: int, folder: Path) -> CMRformer:
