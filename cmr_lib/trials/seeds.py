@@ -23,7 +23,6 @@ from cmr_lib.trials.trial import Result, Trial
 from cmr_lib.types import Split
 
 NAME = "seeds"
-COLUMNS = [*harness.COLUMNS[:-1], "lowest_seed", "highest_seed", "data"]
 WORKERS, THREADS = 1, 2  # as the demo is trained
 AT = 10
 MEAN = "mean of seeds"
@@ -83,7 +82,7 @@ def compare(
         for other in others:
             place = {"stratum": stratum, "model": f"{other}{MINUS}{first}"}
             rows.append(judge.difference(place, measure, (columns[other], columns[first]), patients, settings))
-    return pd.DataFrame(rows).assign(experiment=NAME, data=harness.PHANTOM)[COLUMNS]
+    return pd.DataFrame(rows).assign(experiment=NAME, data=harness.PHANTOM)[judge.COLUMNS]
 
 
 def judged_studies(cohort: Cohort, result: Result) -> pd.Index:
@@ -94,7 +93,7 @@ def judged_studies(cohort: Cohort, result: Result) -> pd.Index:
 
 
 def run(root: Path, settings: Settings, trials: Trials, folder: Path) -> pd.DataFrame:
-    """Train what is not trained yet, judge all; a tidy table (COLUMNS)."""
+    """Train what is not trained yet, judge all; a tidy table (judge.COLUMNS)."""
     cohort, base = Cohort.read(root), params.read_yaml("params/demo/pretrain.yaml")
     asked_for = trials_of(trials, base)
     results = [of_the_demo(root), *pool.run(asked_for, root, folder, WORKERS, THREADS)]
