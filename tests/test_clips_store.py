@@ -46,6 +46,19 @@ def test_the_index_is_sorted_and_holds_the_agreed_columns(tmp_path):
     assert np.isnan(row["phase_of_es"])
 
 
+def test_new_studies_are_cut_like_the_first_cine(tmp_path):
+    still, beating = (
+        PreparedClip(np.zeros((n, 32, 32), np.uint8), View.SAX, kind, 0, 0.5, float("nan"), 2.0)
+        for n, kind in ((1, Sequence.LGE), (5, Sequence.CINE))
+    )
+    write_store(tmp_path / "both", [("aaa", [still, beating])])
+    shape = ClipStore(tmp_path / "both").clip_shape()
+    assert (shape.size_px, shape.spacing_mm, shape.phases) == (32, 2.0, 5)
+    write_store(tmp_path / "still", [("aaa", [still])])
+    with pytest.raises(ValueError, match="phases"):
+        ClipStore(tmp_path / "still").clip_shape()
+
+
 def test_the_same_clips_give_the_same_bytes_and_old_shards_go(tmp_path):
     def digests():
         return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()}

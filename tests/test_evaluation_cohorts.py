@@ -147,13 +147,19 @@ def test_holm_is_that_of_statsmodels_and_leaves_out_what_was_not_tested():
 
 
 def test_quantities_that_a_cohort_has_are_measured_and_others_left_out(own):
-    measured = measures.measure(own.image, own.studies, SETTINGS)
+    parts = (own.image, own.studies["lvef"], own.studies["split"], own.studies["patient_key"])
+    lvef = classification.lvef_probe(*parts, SETTINGS)
+    measured = measures.measure(own.image, own.studies, lvef.predictions, SETTINGS)
     assert list(measured.predictions) == ["lvef", "rvef"]
     row = value(measured.table, quantity="rvef", metric="mean_absolute_error")
     found = measured.predictions["rvef"]
     assert row["value"] == pytest.approx(np.abs(found["true"] - found["predicted"]).mean())
     assert row["n"] == (own.studies["rvef"].notna() & (own.studies["split"] == "test")).sum()
-    assert measures.measure(own.image, own.studies[["patient_key", "split"]], SETTINGS).table.empty
+    numbers = ["value", "low", "high", "n", "chance"]
+    error = value(lvef.table, method="ridge probe", metric="mean_absolute_error")[numbers]
+    again = value(measured.table, quantity="lvef", metric="mean_absolute_error")[numbers]
+    assert again.tolist() == pytest.approx(error.tolist())
+    assert measures.measure(own.image, own.studies[["patient_key", "split"]], pd.DataFrame(), SETTINGS).table.empty
 
 
 # --- other cohorts -----------------------------------------------------------------------------------------------
@@ -180,14 +186,35 @@ def test_a_noisy_hospital_loses_and_its_interval_says_so(own, every):
     assert keys["second_hospital.lge.auroc"]["chance"] == 0.5
 
 
+def said_of(cohort, **losses):
+    """`in_words` of a cohort whose single findings lose so much AUROC."""
+    losses = {"findings": 0.01} | losses
+    rows = [
+        {"cohort": name, "task": task, "metric": "macro_auroc" if task == "findings" else "auroc", "value": value}
+        for task, loss in losses.items()
+        for name, value in ((cohort, 0.8), (f"{cohort} loss", loss))
+    ]
+    table = pd.DataFrame(rows).assign(low=-0.1, high=0.2, n=9, n_patients=9, chance=0.0, note="")
+    return cohorts.in_words(table[cohorts.COLUMNS])
+
+
+def test_a_gain_is_not_told_among_the_largest_losses_and_makers_keep_their_spelling():
+    assert said_of("ge left out", lge=-0.05, effusion=0.001).endswith("no sure loss, n = 9.")
+    assert said_of("ge left out").startswith("*GE left out*: ")
+    assert said_of("second hospital", lge=0.05, effusion=-0.2).endswith(
+        ". Among single findings the largest loss is lge +0.05."
+    )
+    three = said_of("second hospital", lge=0.05, effusion=0.3, rv_dilation=0.1)
+    assert three.endswith("the largest losses are effusion +0.30, rv_dilation +0.10.")
+
+
 def test_a_cohort_without_reports_or_labels_is_asked_what_it_can_answer(own, every):
     bare = cohort(2, name="ACDC")
     bare.studies["diagnosis"] = ""
     table = cohorts.transfer_table(own, bare, judges_of(own, every), SETTINGS)
     assert set(table["task"]) == {"lge", "lvef"}
     few = bare.part(np.arange(4))
-    official, outcome = cohorts.official_table(few, SETTINGS)
-    assert outcome.probe is None
+    official = cohorts.official_table(few, SETTINGS)
     assert official["note"].tolist() == ["4 studies are too few to fit a probe on."] * 2
     assert cohorts.in_words(pd.DataFrame(columns=cohorts.COLUMNS)) == ""
 

@@ -24,6 +24,7 @@ from cmr_lib.evaluation import (
     harness,
     leakage,
     negation,
+    statistics,
 )
 from cmr_lib.evaluation.material import Baselines, Material, Settings, Supervised, SupervisedRow
 from cmr_lib.models import pretrained
@@ -115,7 +116,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture
 def material(root):
-    return Material.read(root)
+    return Material.read(root, reader="controls")
 
 
 # --- alterations -------------------------------------------------------------------------------------------------
@@ -190,7 +191,7 @@ def test_the_mean_over_draws_is_that_of_scikit_learn():
     true = random.integers(0, 2, 50)
     draws = [random.normal(size=50) + true for _ in range(3)]
     values = np.stack([column for draw in draws for column in (true, draw)], axis=1).astype(float)
-    found = controls.mean_over_draws(harness.statistics.auroc)(values, np.ones((1, 50)))
+    found = statistics.over_pairs(statistics.auroc)(values, np.ones((1, 50)))
     assert found[0] == pytest.approx(np.mean([roc_auc_score(true, draw) for draw in draws]))
 
 
@@ -213,12 +214,13 @@ def test_a_reader_of_all_frames_hears_their_order_and_nothing_once_they_are_deal
         images[study, :, 1 - left], images[study, :, left] = wave, np.roll(wave, 1)
     images += random.normal(0, 0.05, images.shape)
     train, test = np.arange(200), np.arange(200, 300)
-    inside, moved = cine_order.in_components(images, cine_order.dealt(images, 3), train, 6)
+    dealt = cine_order.dealt(images, 3)
+    model = cine_order.fit_components(images, train, 6)
+    inside, moved = (cine_order.in_components(one, model) for one in (images, dealt))
     target = harness.Target("leads", "all", "finding", leads.astype(float), ("absent", "present"), 0.5)
     probe = harness.fit(target, inside, train, test, SETTINGS.probe)
     assert roc_auc_score(leads[test], harness.answer(target, probe, inside[test])) > 0.95
     assert roc_auc_score(leads[test], harness.answer(target, probe, moved[test])) < 0.7
-    dealt = cine_order.dealt(images, 3)
     np.testing.assert_allclose(np.sort(dealt, axis=1), np.sort(images, axis=1))
 
 
@@ -229,10 +231,16 @@ def test_each_planted_leak_is_the_only_thing_shared_with_its_source(material):
     assert Counter(one.kind for one in plants) == guards.LEAKS
     before = {(row.kind, row.study, row.other_study) for row in leakage.audit(prints).pairs.itertuples()}
     pairs = leakage.audit(planted).pairs
-    for one in plants:
+    keys = prints.studies["study_key"].tolist()
+    for look, one in zip(planted.look[len(keys) :], plants, strict=True):
         inside = (pairs["study"] == one.source) & (pairs["other_study"] == one.planted)
         kinds = {kind for kind in pairs.loc[inside, "kind"] if (kind, one.source, one.planted) not in before}
-        assert one.kind in kinds or one.kind == "look"  # a JPEG of 20 px is another picture (see the demo's table)
+        if (
+            one.kind == "look"
+        ):  # a JPEG of 20 px is too coarse to be named (see the demo's table), yet nearest to its own
+            assert keys[np.argmin((prints.look != look).sum(axis=1))] == one.source
+        else:
+            assert one.kind in kinds
         assert kinds <= {one.kind, "look"}  # and pictures of 20 px look alike now and then
 
 
@@ -253,7 +261,8 @@ def recognising(tmp_path, splits):
     table = {"study_key": [f"s{row}" for row in rows], "patient_key": [f"p{row // 2:03d}" for row in rows]}
     truth = {"diagnosis": np.where(rows // 2 % 2, "DCM", "NOR"), "lge": rows // 2 % 2, "lvef": 50.0 + rows % 7}
     image = np.repeat(random.normal(size=(120, 30)), 2, axis=0)
-    return Material(tmp_path, pd.DataFrame({**table, **truth, "split": splits}), [""] * 240, [""] * 240, image)
+    studies, nothing = pd.DataFrame({**table, **truth, "split": splits}), [""] * 240
+    return Material(tmp_path, studies, nothing, nothing, image, reader="guards")
 
 
 def test_shuffled_labels_are_read_where_a_patient_stands_on_both_sides_and_nowhere_else(tmp_path):

@@ -12,12 +12,17 @@ import pandas as pd
 import pytest
 
 from cmr_lib import params
-from cmr_lib.evaluation import classification, harness, held_out
+from cmr_lib.evaluation import classification, external, findings, harness, held_out, makers, material, probes
 from cmr_lib.types import Split
 from tools import verify
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ["train", "test", "validation", "test", "train", "test"]
+SETTINGS = params.Classification(
+    out_dir="o", in_root="i", data_dir="d", seed=1, classes=["NOR"], probe=params.Probe(strengths=[0.1], ridge=[1.0]),
+    neighbours=[5], shots=[1, 4], episodes=4, specificities=[0.9], second_hospital=False, acdc=None, workers=1,
+    bootstrap=20,
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -66,18 +71,52 @@ def test_probes_of_the_notebook_and_of_the_experiments_go_through_the_door(log):
     truth = pd.DataFrame({"lge": random.integers(0, 2, 90)})
     splits, features = pd.Series(["train", "validation", "test"] * 30), random.normal(size=(90, 3))
     patients = pd.Series([f"p{row}" for row in range(90)])
-    probe = params.Probe(strengths=[0.1], ridge=[1.0])
-    values = params.read_yaml(ROOT / "params/smoke/classification.yaml") | {
-        "in_root": "a",
-        "out_dir": "b",
-        "data_dir": "c",
-    }
-    settings = params.check(
-        "classification", values | {"classes": ["NOR"], "probe": probe.model_dump(), "bootstrap": 20}
-    )
-    classification.finding_probes(features, truth, splits, patients, settings)
-    harness.answers(harness.finding_target(truth, "lge"), features, splits, probe)
+    classification.finding_probes(features, truth, splits, patients, SETTINGS)
+    harness.answers(harness.finding_target(truth, "lge"), features, splits, SETTINGS.probe)
     assert held_out.readings(log)["reader"].tolist() == ["classification: probes", "experiments: lge, all"]
+
+
+def labelled_studies(random):
+    """90 studies of as many patients, with two diagnoses, three makers, two findings and an LVEF."""
+    words = {"split": ["train", "validation", "test"] * 30, "diagnosis": random.choice(["NOR", "DCM"], 90)}
+    facts = {"vendor": random.choice(["a", "b", "c"], 90), "lvef": random.normal(55, 9, 90)}
+    truth = {name: random.integers(0, 2, 90) for name in ("lge", "effusion")}
+    return pd.DataFrame({"patient_key": [f"p{row}" for row in range(90)], **words, **facts, **truth})
+
+
+def test_findings_are_one_reading_however_many_they_are(log):
+    random = np.random.default_rng(0)
+    studies, image = labelled_studies(random), random.normal(size=(90, 3))
+    scored = findings.score(image, studies, studies[["lge", "effusion"]], random.normal(size=(2, 3)), {})
+    for name in ("lge", "effusion"):
+        assert len(scored.pairs(findings.ZERO_SHOT, name, Split.TEST)) == 30
+    assert scored.rows(Split.TEST).tolist() == list(range(2, 90, 3))
+    assert held_out.readings(log)[["reader", "readings"]].to_numpy().tolist() == [["classification: findings", 1]]
+
+
+def test_a_target_is_no_reading_but_for_the_chance_of_lvef(log):
+    studies = labelled_studies(np.random.default_rng(0))
+    harness.every_diagnosis_target(studies)
+    harness.finding_target(studies, "lge")
+    assert not log.exists()
+    harness.targets(studies)
+    assert len(log.read_text().splitlines()) == 1
+
+
+def test_makers_left_out_are_one_reading_however_many_they_are(log):
+    random = np.random.default_rng(0)
+    studies, image = labelled_studies(random), random.normal(size=(90, 3))
+    probe = probes.Probe("logistic", ("NOR", "DCM"), np.zeros((2, 3)), np.zeros(2))
+    table = makers.leave_one_vendor_out(external.Cohort("own", studies, image, image), probe, SETTINGS)
+    assert {"a left out", "b left out", "c left out"} <= set(table["cohort"])
+    assert len(log.read_text().splitlines()) == 1
+
+
+def test_an_experiment_is_named_as_the_reader_of_its_material(log):
+    studies = pd.DataFrame({"split": NAMES})
+    one = material.Material(Path(), studies, [""] * 6, [""] * 6, np.zeros((6, 2)), reader="guards")
+    assert one.rows(Split.TEST).tolist() == [1, 3, 5]
+    assert held_out.readings(log)["reader"].tolist() == ["experiments: guards"]
 
 
 def test_verify_tells_how_often_the_test_split_was_read(tmp_path, monkeypatch):

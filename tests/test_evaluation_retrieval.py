@@ -41,15 +41,16 @@ def expected_over_orders(row, right, k):
 
 def test_ranks_of_a_handwritten_matrix():
     similarity = np.array([[0.9, 0.1, 0.2], [0.8, 0.5, 0.1], [0.3, 0.3, 0.3]])
-    assert retrieval.ranks(similarity).tolist() == [1, 2, 2]
-    assert retrieval.recall_at_k(retrieval.ranks(similarity), 1) == pytest.approx(1 / 3)
-    assert retrieval.median_rank(retrieval.ranks(similarity)) == 2
+    found = retrieval.places(similarity)
+    assert found.ranks().tolist() == [1, 2, 2]
+    assert found.hits(1).tolist() == pytest.approx([1, 0, 1 / 3])  # the last row's three are level
+    assert retrieval.median_rank(found.ranks()) == 2
 
 
 def test_the_best_of_several_right_items_counts():
     similarity = np.array([[0.1, 0.9, 0.5, 0.7]])
     right = np.array([[True, False, True, False]])
-    assert retrieval.ranks(similarity, right).tolist() == [3]
+    assert retrieval.places(similarity, right).ranks().tolist() == [3]
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -124,9 +125,9 @@ def test_equal_texts_embedded_with_rounding_noise_are_ties(rng):
 
 def test_nan_and_missing_right_items_are_refused():
     with pytest.raises(ValueError, match="NaN"):
-        retrieval.ranks(np.array([[np.nan, 1.0], [0.0, 1.0]]))
+        retrieval.places(np.array([[np.nan, 1.0], [0.0, 1.0]]))
     with pytest.raises(ValueError, match="1 queries have no right item"):
-        retrieval.ranks(np.zeros((2, 2)), np.array([[True, False], [False, False]]))
+        retrieval.places(np.zeros((2, 2)), np.array([[True, False], [False, False]]))
 
 
 def test_equal_reports_ignore_capitals_and_blanks():

@@ -239,9 +239,14 @@ def test_trained_maps_are_held_against_an_untrained_model_and_against_the_middle
             for study in range(12)
         ]
     )
-    held = against.compared(points, [f"p{study}" for study in range(12)], 100, 1)
-    centre = held.than("centre").set_index(["measure", "map"])["value"]
+    some = {"patients": [f"p{study}" for study in range(12)], "samples": 100, "seed": 1}
+    better = paired.every_difference(points, "region", "map", against.CONTROLS, localise.MEASURES, **some)
+    centre = better[better["rival"] == "centre"].set_index(["measure", "map"])["value"]
     assert centre["pointing"].round(6).tolist() == [-0.15, -0.05, 0.05]
-    assert held.than("untrained")["value"].round(6).eq(0.4).all()
-    assert set(held.better["region"]) == {"cavity"}
-    assert held.found["chance"].round(6).eq(0.1).all()
+    assert better.loc[better["rival"] == "untrained", "value"].round(6).eq(0.4).all()
+    assert set(better["region"]) == {"cavity"}
+    assert set(better["measure"]) == set(localise.MEASURES)
+    assert not len(paired.every_difference(points[:0], "region", "map", against.CONTROLS, localise.MEASURES, **some))
+    found = paired.every_estimate(points, ["region", "map"], localise.MEASURES, **some)
+    assert len(found) == len(names) * len(localise.MEASURES)
+    assert against.chance_of(points, found).round(6).tolist() == [0.1] * len(found)

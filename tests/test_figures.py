@@ -180,7 +180,6 @@ FIGURES = {
     "heart": lambda: phantom.heart_3d({"end-diastole": SHEETS, "end-systole": SHEETS}),
     "crossing": lambda: phantom.crossing_planes(CROSSING, "four chambers"),
     "order": lambda: phantom.order_of_frames(np.linspace(0, 1, 30), CURVES, CURVES),
-    "ef_check": lambda: hospital.ef_check(TRUTH["lvef"].to_numpy(), TRUTH["lvef"].to_numpy() + 1),
     "contact_sheet": lambda: clips.contact_sheet({"sax": CLIP, "lge": CLIP[:1]}),
     "quality_sheet": lambda: clips.quality_sheet({f"study {n}": (CLIP[0], CLIP[5]) for n in range(8)}),
     "quality": lambda: clips.quality_spread(QUALITY),

@@ -1,6 +1,7 @@
 """Shareable DICOM: what a clinic's planted study leaves behind, and that what is left is still the study."""
 
 import datetime
+import functools
 import io
 
 import dicom_maker as maker
@@ -9,13 +10,15 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+from chores_of_a_stage import half_or_shared
 from pydicom.uid import JPEG2000Lossless, RLELossless
 from test_ingest_real import unpacked
 
-from cmr_lib.ingest import annex_e, sharing
+from cmr_lib.ingest import annex_e, sharing, sharing_pool
 from cmr_lib.ingest.enhanced import parse_all
 from cmr_lib.ingest.header import quiet_pydicom
 from cmr_lib.ingest.studies import read_study
+from cmr_lib.ingest.workers import Caps
 from cmr_lib.project import keyed_name, shift_days
 from tools import deidentify
 from tools.canaries import scan, tags
@@ -220,6 +223,23 @@ def test_two_studies_of_one_accession_number_are_not_poured_together(tmp_path):
     assert len(set(shared)) == 1
     assert pd.read_csv(tmp_path / "out" / "rejects.csv")["code"].tolist() == ["E_DUP_STUDY"]
     assert total["rejected"] == 1
+
+
+def test_a_study_that_hangs_or_kills_its_worker_is_a_row_and_the_others_are_written(tmp_path, monkeypatch):
+    for name in ("a", "crash", "slow", "wrong", "z"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        maker.write_zip(tmp_path / "in" / f"{name}.zip", maker.study(2, 2, AccessionNumber=name))
+    broken = functools.partial(sharing_pool.share_all, caps=Caps(seconds=3.0), share=half_or_shared)
+    monkeypatch.setattr(deidentify, "share_all", broken)
+    total = deidentify.deidentify(tmp_path / "in", tmp_path / "out", KEY)
+    rows = pd.read_csv(tmp_path / "out" / "rejects.csv")
+    assert rows["code"].tolist() == ["E_WORKER_DIED", "E_TIMEOUT", "E_UNFORESEEN"]
+    assert set(rows["level"]) == {"study"}
+    assert "Secret" not in (tmp_path / "out" / "rejects.csv").read_text()
+    kept = {keyed_name(KEY, "study", name) for name in ("a", "z")}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {*kept, "rejects.csv"}  # nothing half-written
+    files = 2 * len(maker.study(2, 2))
+    assert total == {"found": files + 3, "accepted": files, "rejected": 3, "ignored": 0}
 
 
 def test_two_studies_in_one_archive_without_an_accession_number_are_refused(tmp_path):

@@ -58,7 +58,7 @@ def run(name: str, root: Path | str = "outputs/demo", folder: Path = FOLDER) -> 
     if name in TRAINING:
         results = TRAINING[name].run(Path(root), settings(folder), trials(folder), folder / ".resume" / name)
     else:
-        results = EXPERIMENTS[name].run(Material.read(root), settings(folder))
+        results = EXPERIMENTS[name].run(Material.read(root, reader=name), settings(folder))
     project.write_table(folder / name / "results.csv", results.round(6))
     project.write_json(folder / name / "metrics.json", metrics(results))
     if hasattr(EXPERIMENTS[name], "page"):

@@ -14,7 +14,6 @@ from cmr_lib.ingest.rejects import reject
 from cmr_lib.reports.identifiers import Identifiers
 from cmr_lib.types import Reject, Split
 
-WORD_LABELS = ("diagnosis", "sex", "lge_pattern", "territory")
 NUMBER_LABELS = (
     *("lvef", "lvedv_ml", "lvesv_ml", "lv_mass_g", "rvef", "rvedv_ml", "wall_mm", "lvedvi", "rvedvi", "aorta_mm"),
     *("effusion_mm", "half_filling_share", "septal_delay_ms", "silent"),

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import UInt8
 
-from cmr_lib import project
+from cmr_lib import params, project
 from cmr_lib.clips.prepare import PreparedClip
 from cmr_lib.types import StoredFrames
 
@@ -145,6 +145,13 @@ class ClipStore:
             self._shards[number] = np.load(path, mmap_mode="r", allow_pickle=False)
         start = int(self._offset[row_number])
         return self._shards[number][start : start + int(self._length[row_number])]
+
+    def clip_shape(self) -> params.ClipShape:
+        """What a cine of this store looks like, for new studies to be cut alike; ValueError where nothing moves."""
+        cine = self.index.index[self.index["sequence"] == "cine"]
+        first = int(cine[0]) if len(cine) else 0
+        frames, spacing = self.frames(first), float(self.index["spacing_mm"].iloc[first])
+        return params.ClipShape(size_px=frames.shape[1], spacing_mm=spacing, phases=len(frames))
 
     def middle_cine(self, study_key: str) -> int:
         """Row of the middle short-axis cine; of the middle of what there is where a study has none. Raises KeyError."""

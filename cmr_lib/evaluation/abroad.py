@@ -66,7 +66,7 @@ def judge(
 ) -> Abroad:
     """Every comparison that the cohorts allow. own: the first cohort, all splits; test: its test rows."""
     transferred = [cohorts.transfer_table(own.part(test), other, judges, settings) for other in visited]
-    official = [cohorts.official_table(other, settings)[0] for other in visited if other.name.startswith("ACDC")]
+    official = [cohorts.official_table(other, settings) for other in visited if other.name.startswith("ACDC")]
     left_out = makers.leave_one_vendor_out(own, judges.diagnosis, settings)
     tables = [pd.DataFrame(columns=cohorts.COLUMNS), *transferred, *official, left_out]
     table = pd.concat(tables, ignore_index=True)

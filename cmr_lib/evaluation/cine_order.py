@@ -9,7 +9,7 @@ frames are dealt anew, and its images as a set stay the same.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from sklearn.decomposition import PCA
 from tqdm import tqdm
 
@@ -18,8 +18,10 @@ from cmr_lib.clips.store import ClipStore
 from cmr_lib.evaluation import baselines
 from cmr_lib.evaluation.harness import Features
 
+Images = Float[np.ndarray, "studies frames pixels"]
 
-def unrolled(store: ClipStore, keys: Sequence[str], grid_px: int) -> Float[np.ndarray, "studies frames pixels"]:
+
+def unrolled(store: ClipStore, keys: Sequence[str], grid_px: int) -> Images:
     """Small images of every frame of each study's middle cine, in [0, 1]; NaN where a study has fewer than the most."""
     clips = [store.frames(store.middle_cine(key)) for key in tqdm(keys, "cines", unit="study", disable=None)]
     most = max(len(frames) for frames in clips)
@@ -30,24 +32,22 @@ def unrolled(store: ClipStore, keys: Sequence[str], grid_px: int) -> Float[np.nd
     return found
 
 
-def dealt(images: Float[np.ndarray, "studies frames pixels"], seed: int) -> Float[np.ndarray, "studies frames pixels"]:
+def dealt(images: Images, seed: int) -> Images:
     """The frames of each study in a random order of its own."""
     orders = [project.rng(seed, "frames of a cine", row).permutation(images.shape[1]) for row in range(len(images))]
     return np.stack([study[order] for study, order in zip(images, orders, strict=True)])
 
 
-def in_components(
-    images: Float[np.ndarray, "studies frames pixels"],
-    others: Float[np.ndarray, "studies frames pixels"],
-    train: np.ndarray,
-    n: int,
-) -> tuple[Features, Features]:
-    """Both in the principal components of the first one's training studies; NaN rows stay so."""
-    flat, moved = (one.reshape(len(one), -1) for one in (images, others))
-    rows = train[np.isfinite(flat[train]).all(axis=1)]
-    model = PCA(min(n, len(rows), flat.shape[1]), svd_solver="full").fit(flat[rows])
-    found = [np.full((len(flat), model.n_components_), np.nan) for _ in range(2)]
-    for values, one in zip(found, (flat, moved), strict=True):
-        known = np.isfinite(one).all(axis=1)
-        values[known] = model.transform(one[known])
-    return found[0], found[1]
+def fit_components(images: Images, train: Int[np.ndarray, " train"], n: int) -> PCA:
+    """The first `n` principal components of the training studies that have every frame, or as many as there are."""
+    flat = images[train].reshape(len(train), -1)
+    known = flat[np.isfinite(flat).all(axis=1)]
+    return PCA(min(n, *known.shape), svd_solver="full").fit(known)
+
+
+def in_components(images: Images, model: PCA) -> Features:
+    """The studies in these components; NaN rows stay so."""
+    flat = images.reshape(len(images), -1)
+    known, found = np.isfinite(flat).all(axis=1), np.full((len(flat), model.n_components_), np.nan)
+    found[known] = model.transform(flat[known])
+    return found

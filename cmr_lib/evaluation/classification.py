@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int, Num
 
 from cmr_lib import params, project
 from cmr_lib.evaluation import fitting, held_out, statistics
-from cmr_lib.evaluation.probes import Probe, apply_probe
+from cmr_lib.evaluation.probes import Probe, apply_probe, in_order
 
 COLUMNS = ["task", "method", "metric", "value", "low", "high", "n", "n_patients", "chance"]
 
@@ -108,7 +108,7 @@ def linear_probe(
         raise ValueError("The training split holds fewer than two of the classes: nothing to tell apart.")
     strengths = settings.probe.strengths
     probe, choices = fitting.choose_logistic(embedding, true, train, validation, classes, strengths)
-    scores = _spread_scores(apply_probe(embedding[test], probe), probe.outputs, classes)
+    scores = in_order(embedding[test], probe, classes)
     owners = np.asarray(patients, dtype=str)[test]
     outcome = _class_outcome("diagnosis", "linear probe", test, true[test], scores, owners, settings)
     return Outcome(outcome.table, outcome.predictions, outcome.confusion, choices, probe)
@@ -198,15 +198,6 @@ def _split_rows(splits: Strings, usable: Bool[np.ndarray, " studies"]) -> tuple[
         if not len(found):
             raise ValueError(f"The {name} split holds no study with the label: a probe needs all three splits.")
     return rows
-
-
-def _spread_scores(
-    scores: Float[np.ndarray, "studies outputs"], outputs: tuple[str, ...], classes: list[str]
-) -> Float[np.ndarray, "studies classes"]:
-    """Scores in the order of `classes`; 0 for a class that the probe does not know."""
-    table = np.zeros((len(scores), len(classes)))
-    table[:, [classes.index(name) for name in outputs]] = scores
-    return table
 
 
 def _class_outcome(

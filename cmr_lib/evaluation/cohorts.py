@@ -19,6 +19,7 @@ from cmr_lib.evaluation.probes import Probe, apply_probe
 COLUMNS = ["cohort", "task", "metric", "value", "low", "high", "n", "n_patients", "chance", "note"]
 OWN = "own test split"
 LOSS = "loss"  # after a cohort's name: own test split minus it
+MAKERS = {"ge": "GE", "siemens": "Siemens", "philips": "Philips", "canon": "Canon"}  # codes of ingest.stacks, spelt
 FEWEST = 5  # studies with, and without, a finding, for it to count
 TOP = 10
 
@@ -40,11 +41,6 @@ class Question:
     patients: list[str]
     statistic: statistics.Statistic
     chance: float
-
-
-def _mean_auroc(values: np.ndarray, weights: statistics.Weights) -> np.ndarray:
-    pairs = [values[:, column : column + 2] for column in range(0, values.shape[1], 2)]
-    return np.mean([statistics.auroc(pair, weights) for pair in pairs], axis=0)
 
 
 def asked_of(cohorts: Sequence[Cohort], names: Sequence[str]) -> list[str]:
@@ -84,8 +80,8 @@ def _findings(cohort: Cohort, probes: dict[str, Probe], names: Sequence[str]) ->
     }
     asked = {(name, "auroc"): Question(pair, patients, statistics.auroc, 0.5) for name, pair in pairs.items()}
     if len(pairs) > 1:
-        joined = np.concatenate(list(pairs.values()), axis=1)
-        asked = {("findings", "macro_auroc"): Question(joined, patients, _mean_auroc, 0.5)} | asked
+        joined, mean = np.concatenate(list(pairs.values()), axis=1), statistics.over_pairs(statistics.auroc)
+        asked = {("findings", "macro_auroc"): Question(joined, patients, mean, 0.5)} | asked
     return asked
 
 
@@ -148,13 +144,13 @@ def transfer_table(own: Cohort, other: Cohort, judges: Judges, settings: params.
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def official_table(cohort: Cohort, settings: params.Classification) -> tuple[pd.DataFrame, classification.Outcome]:
+def official_table(cohort: Cohort, settings: params.Classification) -> pd.DataFrame:
     """A public cohort by itself: a probe fitted on its own training patients, judged on its official test (COLUMNS)."""
     outcome, _ = diagnoses.probe_every(cohort.image, cohort.studies, settings)
     table = outcome.table.assign(cohort=f"{cohort.name}, own probe", note="")
     if outcome.probe is None:
         table["note"] = f"{len(cohort.studies)} studies are too few to fit a probe on."
-    return table[COLUMNS], outcome
+    return table[COLUMNS]
 
 
 def cohort_metrics(table: pd.DataFrame) -> dict[str, dict[str, float | int]]:
@@ -173,13 +169,22 @@ def in_words(table: pd.DataFrame) -> str:
         rows = table[(table["cohort"] == name) & table["value"].notna()]
         shown = rows["metric"].isin(["macro_auroc", "mean_absolute_error"]) | rows["metric"].str.startswith("recall")
         told = [_told(row, there["value"][row.task, row.metric]) for row in rows[shown].itertuples()]
-        single = rows[rows["metric"] == "auroc"].sort_values("value", ascending=False, kind="stable")
-        worst = ", ".join(f"{row.task} {row.value:+.2f}" for row in single.head(2).itertuples())
-        most = f" Among single findings the largest losses are {worst}." if worst else ""
         if told:
-            title = name.removesuffix(f" {LOSS}")
-            paragraphs.append(f"*{title[0].upper()}{title[1:]}*: {'; '.join(told)}.{most}")
+            paragraphs.append(f"*{_title(name.removesuffix(f' {LOSS}'))}*: {'; '.join(told)}.{_most(rows)}")
     return "\n\n".join(paragraphs)
+
+
+def _title(cohort: str) -> str:
+    first, _, rest = cohort.partition(" ")
+    return f"{MAKERS.get(first, first[0].upper() + first[1:])} {rest}".rstrip()
+
+
+def _most(rows: pd.DataFrame) -> str:
+    """The single findings that lose most, if any loses: a gain is no loss."""
+    lost = rows[(rows["metric"] == "auroc") & (rows["value"].round(2) > 0)]
+    worst = lost.sort_values("value", ascending=False, kind="stable").head(2)
+    listed = ", ".join(f"{row.task} {row.value:+.2f}" for row in worst.itertuples())
+    return f" Among single findings the largest loss{'es are' if len(worst) > 1 else ' is'} {listed}." if listed else ""
 
 
 def _told(row: Any, there: float) -> str:

@@ -12,7 +12,7 @@ Each stands beside `unaltered` and as the difference to it, paired on the same s
 only the order of frames tells is asked of a linear reader of all phases (evaluation.cine_order), in and out of order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -135,16 +135,6 @@ def _as_wide(values: Columns, other: Columns) -> Columns:
     return np.tile(values, other.shape[1] // values.shape[1])
 
 
-def mean_over_draws(statistic: statistics.Statistic) -> statistics.Statistic:
-    """A statistic of (true, answer), as the mean over draws whose columns stand side by side."""
-
-    def mean(values: Columns, weights: statistics.Weights) -> Float[np.ndarray, " samples"]:
-        pairs = [values[:, column : column + 2] for column in range(0, values.shape[1], 2)]
-        return np.mean([statistic(pair, weights) for pair in pairs], axis=0)
-
-    return mean
-
-
 def said(target: Target, probe: Probe, seen: list[Features], each_class: bool = False) -> Columns:
     """(true, answer) of every draw side by side, or (is it, probability) of every class; NaN where nothing was seen."""
 
@@ -173,7 +163,7 @@ def target_rows(
         refitted = probe_of(target, material, features, settings)
         readings |= {name + REFITTED: (refitted, seen[name][:1])} if refitted else {}
     patients, rows = material.studies["patient_key"], []
-    asked = [(target.metric, target.chance, mean_over_draws(target.statistic), False)]
+    asked = [(target.metric, target.chance, statistics.over_pairs(target.statistic), False)]
     asked += [("macro_auroc", 0.5, harness.mean_auroc, True)] if target.kind == "classes" else []
     for metric, chance, statistic, each_class in asked:
         shown = {name: said(target, *reading, each_class) for name, reading in readings.items()}
@@ -182,21 +172,24 @@ def target_rows(
     return rows
 
 
-def order_rows(material: Material, test: Rows, settings: Settings) -> list[dict]:
+def order_rows(targets: Sequence[Target], material: Material, test: Rows, settings: Settings) -> list[dict]:
     """What a linear reader of all phases of the middle cine makes of frames in order, and out of order."""
     keys, train = material.studies["study_key"].tolist(), material.rows(Split.TRAIN)
     images, rows = cine_order.unrolled(material.clips, keys, GRID_PX), []
     draws = [project.seed_for(settings.seed, "cine order", draw) for draw in range(SHUFFLES)]
-    both = [cine_order.in_components(images, cine_order.dealt(images, draw), train, COMPONENTS) for draw in draws]
-    for target in [*harness.targets(material.studies)[2:3], *timing_targets(material.studies)]:
-        probe = probe_of(target, material, both[0][0], settings)
+    model = cine_order.fit_components(images, train, COMPONENTS)
+    inside, *moved = (
+        cine_order.in_components(one, model) for one in (images, *(cine_order.dealt(images, draw) for draw in draws))
+    )
+    read = {IN_ORDER: [inside], OUT_OF_ORDER: moved}
+    for target in targets:
+        probe = probe_of(target, material, inside, settings)
         if probe is None:
             continue
-        read = {IN_ORDER: [both[0][0]], OUT_OF_ORDER: [moved for _, moved in both]}
         shown = {name: _only(said(target, probe, draws), test) for name, draws in read.items()}
         place = {"target": target.name, "stratum": target.stratum, "metric": target.metric, "chance": target.chance}
         patients = material.studies["patient_key"]
-        rows += compare(place, shown, patients, mean_over_draws(target.statistic), settings)
+        rows += compare(place, shown, patients, statistics.over_pairs(target.statistic), settings)
     return rows
 
 
@@ -221,22 +214,19 @@ def retrieval_rows(
     shown["report_blanked"] = hits(seen[TRUE][0], hidden)[:, None]
     place = {"target": "image_to_report", "stratum": f"gallery of {len(text)}", "metric": f"recall_at_{RECALL_AT}"}
     place["chance"] = min(1.0, RECALL_AT / len(text))
-    return compare(place, shown, patients, _mean_of_all, settings)
-
-
-def _mean_of_all(values: Columns, weights: statistics.Weights) -> Float[np.ndarray, " samples"]:
-    return statistics.mean(values.mean(axis=1), weights)
+    return compare(place, shown, patients, statistics.mean_of_all, settings)
 
 
 def run(material: Material, settings: Settings) -> pd.DataFrame:
     """The experiment: a tidy table (harness.COLUMNS). A cost is `altered_minus_unaltered`."""
     eye, test = Eye(material), material.rows(Split.TEST)
     seen, again = versions(eye, test, settings.seed)
-    wanted = [*harness.targets(material.studies)[1:], *timing_targets(material.studies)]  # without ACDC's five classes
+    wanted, timing = harness.targets(material.studies)[1:], timing_targets(material.studies)  # but ACDC's five classes
+    quantities = [target for target in wanted if target.kind == "quantity"]
     rows = []
-    for target in tqdm(wanted, "probes", unit="target", disable=None):
+    for target in tqdm([*wanted, *timing], "probes", unit="target", disable=None):
         rows += target_rows(target, material, seen, again, settings)
-    rows += order_rows(material, test, settings)
+    rows += order_rows([*quantities, *timing], material, test, settings)
     told = np.asarray([row for row in test if material.texts[row]])
     text = embeddings.read_embeddings(material.root / "pretrain" / "embeddings").text[told].astype(float)
     some = {name: [one[told] for one in draws] for name, draws in seen.items()}

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from cmr_lib import labels, params
 from cmr_lib.evaluation import calibration, classification, fewshot, held_out, statistics, subgroups
-from cmr_lib.evaluation.probes import Probe, apply_probe
+from cmr_lib.evaluation.probes import Probe, in_order
 from cmr_lib.types import Split
 
 EVERY = "every"  # before the name of a task that all diagnoses take part in
@@ -42,13 +42,6 @@ def labelled(studies: pd.DataFrame) -> Labelled:
     codes = np.asarray([classes.index(name) if name in classes else -1 for name in studies["diagnosis"]], dtype=int)
     rows = held_out.three(studies["split"], "classification: every diagnosis", codes >= 0)
     return Labelled(classes, codes, dict(zip(held_out.NAMES, rows, strict=True)))
-
-
-def scores_of(probe: Probe, image: Embeddings, classes: tuple[str, ...]) -> Float[np.ndarray, "studies classes"]:
-    """Probabilities in the order of `classes`; 0 for one that the probe does not know."""
-    found = np.zeros((len(image), len(classes)))
-    found[:, [classes.index(name) for name in probe.outputs]] = apply_probe(image, probe)
-    return found
 
 
 def coded(codes: Int[np.ndarray, " rows"], scores: Float[np.ndarray, "rows classes"]) -> np.ndarray:
@@ -85,7 +78,7 @@ def probe_every(
         none = np.zeros((0, len(known.classes)))
         table = rows_of("linear probe", empty, none, studies, settings)
         return classification.Outcome(table, found.predictions, found.confusion), empty
-    scores = scores_of(found.probe, image[known.rows["test"]], known.classes)
+    scores = in_order(image[known.rows["test"]], found.probe, known.classes)
     single = found.table[found.table["metric"] == "auroc"]
     single = single.assign(task=[f"{EVERY} {name}" for name in single["task"]])
     table = pd.concat([rows_of("linear probe", known, scores, studies, settings), single], ignore_index=True)
@@ -134,8 +127,8 @@ def calibrate(
     if probe is None:
         return Calibrated(float("nan"), pd.DataFrame(columns=classification.COLUMNS), {})
     validation, test = (known.rows[split] for split in ("validation", "test"))
-    given = scores_of(probe, image[test], known.classes)
-    heat = calibration.fit_temperature(scores_of(probe, image[validation], known.classes), known.codes[validation])
+    given = in_order(image[test], probe, known.classes)
+    heat = calibration.fit_temperature(in_order(image[validation], probe, known.classes), known.codes[validation])
     patients, rows, curves = studies["patient_key"].iloc[test].tolist(), [], {}
     for method, scores in (("linear probe", given), ("with temperature", calibration.tempered(given, heat))):
         judged = calibration.top_class(scores, known.codes[test])

@@ -40,15 +40,6 @@ class Cohort:
         return Cohort(self.name, self.studies.iloc[rows].reset_index(drop=True), self.image[rows], self.text[rows])
 
 
-def shape_of(clips: ClipStore) -> params.ClipShape:
-    """The clip shape that a store was made with."""
-    cine = clips.index.index[clips.index["sequence"] == "cine"]
-    first = int(cine[0]) if len(cine) else 0
-    frames = clips.frames(first)
-    spacing = float(clips.index["spacing_mm"].iloc[first])
-    return params.ClipShape(size_px=frames.shape[1], spacing_mm=spacing, phases=len(frames))
-
-
 def reading(
     source: Literal["simulated", "acdc"], folder: Path, out: Path, clip: params.ClipShape, workers: int
 ) -> params.Preprocess:
@@ -95,7 +86,7 @@ def external(
 
     Raises FileNotFoundError with the stage that makes them, or for a folder of ACDC that is not there.
     """
-    data, clip, found = Path(settings.data_dir), shape_of(clips), []
+    data, clip, found = Path(settings.data_dir), clips.clip_shape(), []
     if settings.second_hospital:
         folder = project.require(data / "second", "the stage simulate")
         asked = reading("simulated", folder, folder, clip, settings.workers)

@@ -5,11 +5,12 @@ finding, and p-values are corrected over all of them (`comparison`).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from cmr_lib import params
 from cmr_lib.evaluation import classification, comparison, held_out, operating, prompts, questions
@@ -17,7 +18,6 @@ from cmr_lib.evaluation.probes import Probe, apply_probe
 from cmr_lib.types import Split
 
 ZERO_SHOT, PROBE = "zero-shot", "linear probe"
-NAMED = ("sensitivity", "specificity", "f1", "balanced_accuracy")
 
 Embeddings = Float[np.ndarray, "studies embed"]
 Scores = Float[np.ndarray, "studies findings"]
@@ -31,9 +31,15 @@ class Scored:
     truth: pd.DataFrame
     scores: dict[str, Scores]
 
-    def rows(self, split: Split) -> np.ndarray:
+    @cached_property
+    def _rows(self) -> dict[str, Int[np.ndarray, " rows"]]:
+        """Row numbers by a split's name; kept, so that one reading of the test split is one line of its log."""
+        parts = held_out.three(self.studies["split"], "classification: findings")
+        return dict(zip(held_out.NAMES, parts, strict=True))
+
+    def rows(self, split: Split) -> Int[np.ndarray, " rows"]:
         """Row numbers of a split."""
-        return held_out.rows_of(split, self.studies["split"], "classification: findings")
+        return self._rows[split.value]
 
     def pairs(self, method: str, name: str, split: Split) -> Float[np.ndarray, "rows 2"]:
         """Label and score of the studies of a split."""

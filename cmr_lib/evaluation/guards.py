@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from PIL import Image
 
 from cmr_lib import labels, project
@@ -132,7 +132,7 @@ def _judged(material: Material, settings: Settings, seed: int) -> dict[str, list
     names = ["diagnosis", *(name for name in labels.FINDINGS if name in material.studies.columns)]
     given = dealt(material.studies["patient_key"], seed)
     shuffled = material.studies.assign(**{name: material.studies[name].to_numpy()[given] for name in names})
-    targets = harness.targets(shuffled)[1:2] + [harness.finding_target(shuffled, name) for name in names[1:]]
+    targets = [harness.every_diagnosis_target(shuffled), *(harness.finding_target(shuffled, one) for one in names[1:])]
     found = [harness.answers(one, material.image, shuffled["split"], settings.probe) for one in targets]
     common = [one for one in found[1:] if harness.common(one)]
     return {"findings_mean": common, "diagnosis": found[:1]}
@@ -145,7 +145,7 @@ def label_rows(material: Material, settings: Settings) -> list[dict]:
     metrics = {"findings_mean": ("auroc", 0.5), "diagnosis": ("balanced_accuracy", 1 / classes)}
     rows = []
     for task, (metric, chance) in metrics.items():
-        statistic = harness.mean_auroc if metric == "auroc" else _mean_balanced_accuracy
+        statistic = statistics.over_pairs(getattr(statistics, metric))
         place = {"target": "label_shuffle", "model": task, "metric": metric, "chance": chance}
         joined = [np.concatenate(draw[task], axis=1) for draw in draws if draw[task]]
         if not joined:  # no finding has cases enough on both sides
@@ -155,13 +155,6 @@ def label_rows(material: Material, settings: Settings) -> list[dict]:
             where = {**place, "stratum": stratum}
             rows.append(harness.row(where, values, material.studies["patient_key"], statistic, settings))
     return rows
-
-
-def _mean_balanced_accuracy(
-    values: Float[np.ndarray, "rows columns"], weights: statistics.Weights
-) -> Float[np.ndarray, " samples"]:
-    pairs = [values[:, column : column + 2] for column in range(0, values.shape[1], 2)]
-    return np.mean([statistics.balanced_accuracy(pair, weights) for pair in pairs], axis=0)
 
 
 def pair_rows(image: Features, text: Features, patients: Sequence[str], settings: Settings) -> list[dict]:
@@ -175,13 +168,9 @@ def pair_rows(image: Features, text: Features, patients: Sequence[str], settings
         hits = np.stack([one.hits(k) for one in found], axis=1)
         for stratum, values in [*((f"draw {n + 1}", hits[:, [n]]) for n in range(SEEDS)), ("mean", hits)]:
             sampling = settings.bootstrap, settings.seed
-            numbers = statistics.summarise(values, list(patients), _mean_of_all, *sampling, is_share=True)
+            numbers = statistics.summarise(values, list(patients), statistics.mean_of_all, *sampling, is_share=True)
             rows.append({**place, "stratum": stratum, "chance": chance, **numbers})
     return rows
-
-
-def _mean_of_all(values: Float[np.ndarray, "rows draws"], weights: statistics.Weights) -> Float[np.ndarray, " samples"]:
-    return statistics.mean(values.mean(axis=1), weights)
 
 
 def run(material: Material, settings: Settings) -> pd.DataFrame:

@@ -31,6 +31,7 @@ FEWEST_CASES = 10  # test studies with, and without, a finding, for it to count 
 Features = Float[np.ndarray, "studies features"]
 Answers = Float[np.ndarray, "studies 2"]  # true and answered; NaN where a study was not asked
 Statistic = statistics.Statistic
+mean_auroc = statistics.over_pairs(statistics.auroc)  # over findings; columns: label and score of each in turn
 
 
 # --- what is predicted -------------------------------------------------------------------------------------------
@@ -71,19 +72,27 @@ def targets(studies: pd.DataFrame) -> list[Target]:
 
     A finding of `labels` that the table of studies does not have is left out.
     """
-    train = (studies["split"] == Split.TRAIN.value).to_numpy()
-    seen = set(studies.loc[train, "diagnosis"])
-    every = [code.value for code in labels.Diagnosis if code.value in seen]
-    lvef = studies["lvef"].to_numpy(dtype=float)
-    constant = float(np.nanmean(lvef[train]))
-    test = held_out.rows(studies["split"], "experiments: error of the training mean")
-    error = float(np.nanmean(np.abs(lvef[test] - constant)))
     return [
         diagnosis_target(studies, "five classes", [code.value for code in labels.FIVE_CLASSES]),
-        diagnosis_target(studies, "all classes", every),
-        Target("lvef_percent", "all", "quantity", lvef, ("lvef_percent",), error),
+        every_diagnosis_target(studies),
+        lvef_target(studies),
         *(finding_target(studies, name) for name in labels.FINDINGS if name in studies.columns),
     ]
+
+
+def every_diagnosis_target(studies: pd.DataFrame) -> Target:
+    """Which of all classes that the training split has."""
+    seen = set(studies.loc[studies["split"] == Split.TRAIN.value, "diagnosis"])
+    return diagnosis_target(studies, "all classes", [code.value for code in labels.Diagnosis if code.value in seen])
+
+
+def lvef_target(studies: pd.DataFrame) -> Target:
+    """LVEF in %. Its chance, the training mean's error on test, reads the test split: ask once an experiment."""
+    lvef = studies["lvef"].to_numpy(dtype=float)
+    constant = float(np.nanmean(lvef[(studies["split"] == Split.TRAIN.value).to_numpy()]))
+    test = held_out.rows(studies["split"], "experiments: error of the training mean")
+    error = float(np.nanmean(np.abs(lvef[test] - constant)))
+    return Target("lvef_percent", "all", "quantity", lvef, ("lvef_percent",), error)
 
 
 def finding_target(studies: pd.DataFrame, name: str) -> Target:
@@ -136,14 +145,6 @@ def answer(target: Target, fitted: Probe, inputs: Features) -> Float[np.ndarray,
     if target.kind == "classes":
         return np.asarray([target.outputs.index(name) for name in fitted.outputs])[said.argmax(axis=1)].astype(float)
     return said[:, 1] if target.kind == "finding" else said[:, 0]
-
-
-def mean_auroc(
-    values: Float[np.ndarray, "rows columns"], weights: Float[np.ndarray, "samples rows"]
-) -> Float[np.ndarray, " samples"]:
-    """Mean over findings of the AUROC; columns: label and score of each finding in turn."""
-    pairs = [values[:, column : column + 2] for column in range(0, values.shape[1], 2)]
-    return np.mean([statistics.auroc(pair, weights) for pair in pairs], axis=0)
 
 
 def common(found: Answers) -> bool:

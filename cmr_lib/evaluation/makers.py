@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Bool
 
 from cmr_lib import params
 from cmr_lib.evaluation import diagnoses, fitting, statistics
 from cmr_lib.evaluation.cohorts import COLUMNS, LOSS, Question, row
 from cmr_lib.evaluation.external import Cohort
-from cmr_lib.evaluation.probes import Probe
+from cmr_lib.evaluation.probes import Probe, in_order
 
 
 def leave_one_vendor_out(own: Cohort, probe: Probe | None, settings: params.Classification) -> pd.DataFrame:
@@ -23,14 +24,18 @@ def leave_one_vendor_out(own: Cohort, probe: Probe | None, settings: params.Clas
         return pd.DataFrame(columns=COLUMNS)
     vendor = own.studies["vendor"].fillna("").astype(str).to_numpy()
     for name in sorted(set(vendor[known.rows["test"]]) - {""}):
-        rows += _without(name, vendor == name, own, probe, settings)
+        rows += _without(name, vendor == name, own, known, probe, settings)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def _without(
-    name: str, made: np.ndarray, own: Cohort, probe: Probe, settings: params.Classification
+    name: str,
+    made: Bool[np.ndarray, " studies"],
+    own: Cohort,
+    known: diagnoses.Labelled,
+    probe: Probe,
+    settings: params.Classification,
 ) -> list[dict[str, Any]]:
-    known = diagnoses.labelled(own.studies)
     train, validation, test = known.rows.values()
     train, validation, test = train[~made[train]], validation[~made[validation]], test[made[test]]
     patients, codes = own.studies["patient_key"].iloc[test].tolist(), known.codes[test]
@@ -40,9 +45,7 @@ def _without(
         return [{**place, "n": len(test), "n_patients": len(set(patients)), "note": note}]
     strengths = settings.probe.strengths
     fitted, _ = fitting.choose_logistic(own.image, known.codes, train, validation, known.classes, strengths)
-    scores = [
-        diagnoses.coded(codes, diagnoses.scores_of(one, own.image[test], known.classes)) for one in (probe, fitted)
-    ]
+    scores = [diagnoses.coded(codes, in_order(own.image[test], one, known.classes)) for one in (probe, fitted)]
     rows = [
         row(label, ("diagnosis", "macro_auroc"), Question(one, patients, statistics.macro_auroc, 0.5), settings)
         for label, one in ((f"{name}, probe of all makers", scores[0]), (f"{name} left out", scores[1]))

@@ -76,7 +76,7 @@ class Material:
     """What the demo's stages left below `root`: rows of `studies`, `texts` and `image` belong together.
 
     studies: labels and split. texts: findings and impression, "" without a report. image: the trained model's
-    embeddings.
+    embeddings. reader: who asks for rows, as the log of the test split names it.
     """
 
     root: Path
@@ -84,9 +84,10 @@ class Material:
     texts: list[str]
     impressions: list[str]
     image: Float[np.ndarray, "studies embed"]
+    reader: str
 
     @classmethod
-    def read(cls, root: Path | str) -> "Material":
+    def read(cls, root: Path | str, reader: str) -> "Material":
         """Read outputs/<profile>. Raises FileNotFoundError with the stage that makes what is missing."""
         root = Path(root)
         table = embeddings.read_embeddings(root / "pretrain" / "embeddings")
@@ -95,7 +96,7 @@ class Material:
         reports = pd.read_parquet(project.require(root / "preprocess" / "reports.parquet", "the stage preprocess"))
         reports = reports.set_index("study_key").reindex(studies["study_key"]).fillna("")
         texts = (reports["findings"] + " " + reports["impression"]).str.strip()
-        return cls(root, studies, texts.tolist(), reports["impression"].tolist(), table.image.astype(float))
+        return cls(root, studies, texts.tolist(), reports["impression"].tolist(), table.image.astype(float), reader)
 
     @cached_property
     def clips(self) -> ClipStore:
@@ -110,4 +111,4 @@ class Material:
 
     def rows(self, split: Split) -> Int[np.ndarray, " rows"]:
         """Row numbers of a split."""
-        return held_out.rows_of(split, self.studies["split"], "experiments: rows of the material")
+        return held_out.rows_of(split, self.studies["split"], f"experiments: {self.reader}")

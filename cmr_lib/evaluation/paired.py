@@ -5,6 +5,7 @@ the score. Studies whose score is NaN are left out; a difference takes those tha
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,3 +42,36 @@ def differences(
         found = {"value": value, "low": low, "high": high, "n": len(both), "n_patients": len(set(whose))}
         rows.append({of: name, "control": control, **found})
     return pd.DataFrame(rows, columns=[of, "control", "value", "low", "high", "n", "n_patients"])
+
+
+def every_estimate(table: pd.DataFrame, by: Sequence[str], scores: Sequence[str], **draws: Any) -> pd.DataFrame:
+    """`estimates` of several scores below each other, with a column `measure` that names the score."""
+    return pd.concat(
+        [estimates(table, by, score, **draws).assign(measure=score) for score in scores], ignore_index=True
+    )
+
+
+def every_difference(
+    table: pd.DataFrame,
+    by: str,
+    of: str,
+    rivals: Mapping[str, Mapping[str, str]],
+    scores: Sequence[str],
+    **draws: Any,
+) -> pd.DataFrame:
+    """`differences` in every group of column `by`, from every rival and in every score, as long as n is not 0.
+
+    rivals: name of a rival → pairs. Columns: those of `differences`, and `by`, measure, rival.
+    """
+    parts = [
+        differences(part, of, pairs, score, **draws).assign(**{by: group, "measure": score, "rival": rival})
+        for rival, pairs in rivals.items()
+        for group, part in table.groupby(by, sort=False)
+        for score in scores
+    ]
+    found = pd.concat(parts, ignore_index=True) if parts else _no_differences(of, by)
+    return found[found["n"] > 0].reset_index(drop=True)
+
+
+def _no_differences(of: str, by: str) -> pd.DataFrame:
+    return pd.DataFrame(columns=[of, "control", "value", "low", "high", "n", "n_patients", by, "measure", "rival"])

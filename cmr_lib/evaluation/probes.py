@@ -5,7 +5,7 @@ kept in units of the raw embedding (the scaling used in fitting is folded in), s
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,6 +38,18 @@ def apply_probe(embedding: Float[np.ndarray, "studies embed"], probe: Probe) -> 
         return scores
     exponents = np.exp(scores - scores.max(axis=1, keepdims=True))
     return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+def in_order(
+    embedding: Float[np.ndarray, "studies embed"], probe: Probe, classes: Sequence[str]
+) -> Float[np.ndarray, "studies classes"]:
+    """`apply_probe` in the order of `classes`; 0 for one that the probe does not know.
+
+    Raises ValueError for an output that is none of the classes.
+    """
+    found = np.zeros((len(embedding), len(classes)))
+    found[:, [classes.index(name) for name in probe.outputs]] = apply_probe(embedding, probe)
+    return found
 
 
 def to_dict(probe: Probe) -> dict[str, Any]:

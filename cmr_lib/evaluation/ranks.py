@@ -44,19 +44,9 @@ class Right:
     apart: bool = False  # query i is gallery row i, and is taken out of its gallery (image → image)
 
     @classmethod
-    def strict(cls, n: int) -> "Right":
-        """Row i of the gallery for query i."""
-        return cls(np.arange(n), np.arange(n))
-
-    @classmethod
     def multi(cls, groups: Labels) -> "Right":
         """Every row of the same group, e.g. `retrieval.equal_report_groups`."""
         return cls(groups, groups)
-
-    @classmethod
-    def labels(cls, values: Labels, *, apart: bool) -> "Right":
-        """Every row with the same label; `apart`: queries and gallery are the same embeddings."""
-        return cls(values, values, apart)
 
 
 @dataclass(frozen=True)
@@ -202,7 +192,7 @@ def search(queries: Queries, gallery: Gallery, right: Right, depth: int = max(RE
 
 
 def search_pairs(image: Queries, text: Gallery, depth: int = max(RECALL_AT)) -> tuple[Found, Found]:
-    """`search` of the strict case (`Right.strict`), image → report and report → image, several times as fast.
+    """`search` where row i is right for query i, image → report and report → image, several times as fast.
 
     Raises ValueError for unequal lengths, none, or NaN.
     """
@@ -264,7 +254,7 @@ def recall_by_gallery(
 ) -> pd.DataFrame:
     """Recall@k in random galleries of each size (CURVE), exact over all galleries, with 95 % intervals by patient.
 
-    For one right item a query (`Right.strict`); a size above the whole gallery is left out.
+    For one right item a query; a size above the whole gallery is left out.
     """
     rows = []
     for k in at:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from scipy.stats import hypergeom
 
 from cmr_lib import params, project
@@ -32,19 +32,6 @@ SPREAD = ["one_gallery_low", "one_gallery_high"]
 SHUFFLES = 50
 
 Embeddings = Float[np.ndarray, "studies embed"]
-Similarity = Float[np.ndarray, "queries gallery"]
-
-
-def ranks(
-    similarity: Similarity, positives: Bool[np.ndarray, "queries gallery"] | None = None
-) -> Float[np.ndarray, " queries"]:
-    """1-based rank of the best right item of each query, ties averaged. `positives` as in `places`."""
-    return places(similarity, positives).ranks()
-
-
-def recall_at_k(ranks: Float[np.ndarray, " queries"], k: int) -> float:
-    """Share of queries whose right item is among the first k. With many ties use `Places.hits`, which splits them."""
-    return float(np.mean(ranks <= k))
 
 
 def median_rank(ranks: Float[np.ndarray, " queries"]) -> float:

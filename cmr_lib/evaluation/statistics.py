@@ -8,11 +8,11 @@ successes without a spread gets Wilson's interval (Wilson 1927, JASA 22:209).
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Num
+from statsmodels.stats.proportion import proportion_confint
 
 from cmr_lib import project
 
@@ -92,6 +92,21 @@ def macro_auroc(values: Float[np.ndarray, "rows columns"], weights: Weights) -> 
     table = np.stack([auroc(pair, weights) for pair in pairs])
     known = np.isfinite(table)
     return _ratio(np.where(known, table, 0.0).sum(axis=0), known.sum(axis=0).astype(float))
+
+
+def over_pairs(statistic: Statistic) -> Statistic:
+    """A statistic of two columns as its mean over pairs of columns side by side: findings, or draws, in turn."""
+
+    def mean(values: Float[np.ndarray, "rows columns"], weights: Weights) -> Float[np.ndarray, " samples"]:
+        pairs = [values[:, column : column + 2] for column in range(0, values.shape[1], 2)]
+        return np.mean([statistic(pair, weights) for pair in pairs], axis=0)
+
+    return mean
+
+
+def mean_of_all(values: Float[np.ndarray, "rows draws"], weights: Weights) -> Float[np.ndarray, " samples"]:
+    """Weighted mean of rows that hold a number a draw."""
+    return mean(values.mean(axis=1), weights)
 
 
 def _ratio(top: Float[np.ndarray, " samples"], bottom: Float[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
@@ -208,12 +223,8 @@ def wilson(successes: int | float, n: int, level: float = 0.95) -> tuple[float, 
     """Wilson's interval for a share `successes / n`; (NaN, NaN) for n = 0."""
     if n == 0:
         return float("nan"), float("nan")
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share = successes / n
-    centre = share + z**2 / (2 * n)
-    margin = z * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-    low, high = (centre - margin) / (1 + z**2 / n), (centre + margin) / (1 + z**2 / n)
-    return (low if successes > 0 else 0.0), (high if successes < n else 1.0)  # exact at the ends
+    low, high = proportion_confint(successes, n, alpha=1 - level, method="wilson")
+    return (float(low) if successes > 0 else 0.0), (float(high) if successes < n else 1.0)  # exact at the ends
 
 
 def summarise(

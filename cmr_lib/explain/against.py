@@ -1,7 +1,6 @@
 """Maps against their controls: untrained networks, the middle of the image, any order; and what came out in words."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,13 +9,13 @@ from jaxtyping import Bool, Float
 
 from cmr_lib import params, project
 from cmr_lib.clips.dataset import Store
-from cmr_lib.evaluation import paired
-from cmr_lib.explain import anatomy, localise, readout, rollout
+from cmr_lib.explain import localise, readout, rollout
 from cmr_lib.explain.readout import Looked
 from cmr_lib.models.cmrformer import CMRformer
 
 CONTROL = {method: f"untrained {method}" for method in rollout.METHODS}
 CENTRE = "centre"
+CONTROLS = {"untrained": CONTROL, CENTRE: dict.fromkeys(rollout.METHODS, CENTRE)}  # by rival: map → its control
 RIVALS = {"untrained": "that of an untrained model", CENTRE: "that of the middle of the image"}
 JUDGED = ["region", "map", "study", *localise.MEASURES, "share"]
 Regions = Mapping[str, Bool[np.ndarray, "n f crop crop"]]
@@ -45,36 +44,6 @@ def localisation(
         controls.append(localise.table({CONTROL[method]: found for method, found in fine.items()}, regions))
     means = pd.concat(controls).groupby(["map", "region", "study"], sort=False).mean().reset_index()
     return pd.concat([localise.table(maps, regions), means], ignore_index=True)[JUDGED]
-
-
-@dataclass(frozen=True)
-class Compared:
-    """found: each map's score by region and measure. better: each trained map minus each rival (key of RIVALS)."""
-
-    found: pd.DataFrame  # region, map, value, low, high, n, n_patients, measure, chance
-    better: pd.DataFrame  # map, control, value, low, high, n, n_patients, region, measure, rival
-
-    def than(self, rival: str) -> pd.DataFrame:
-        """The differences from one rival."""
-        return self.better[self.better["rival"] == rival]
-
-
-def compared(points: pd.DataFrame, patients: Sequence[str], samples: int, seed: int) -> Compared:
-    """Scores of `localisation` as rows with intervals over patients, beside an untrained model's and the middle's."""
-    some = {"patients": patients, "samples": samples, "seed": seed}
-    found = pd.concat(
-        paired.estimates(points, ["region", "map"], name, **some).assign(measure=name) for name in localise.MEASURES
-    )
-    rivals = {"untrained": CONTROL, CENTRE: dict.fromkeys(rollout.METHODS, CENTRE)}
-    better = pd.concat(
-        paired.differences(points[points["region"] == region], "map", controls, name, **some).assign(
-            region=region, measure=name, rival=rival
-        )
-        for rival, controls in rivals.items()
-        for region in anatomy.REGIONS
-        for name in localise.MEASURES
-    )
-    return Compared(found.assign(chance=chance_of(points, found)), better[better["n"] > 0])
 
 
 def chance_of(table: pd.DataFrame, rows: pd.DataFrame) -> Float[np.ndarray, " rows"]:

@@ -7,8 +7,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, UInt8
 
-from cmr_lib import params
-from cmr_lib.clips.store import ClipStore
 from cmr_lib.types import StoredFrames
 
 
@@ -41,16 +39,6 @@ def both_kinds(
 def face(clips: Faces, study_key: str) -> Face:
     """The first frame (full heart) of the middle short-axis cine, or of the middle of what there is."""
     return np.asarray(clips.frames(clips.middle_cine(study_key))[0])
-
-
-def shape_of(clips: ClipStore) -> params.ClipShape:
-    """What a clip of this store looks like, for new studies to be cut alike."""
-    index = clips.index
-    return params.ClipShape(
-        size_px=int(clips.frames(0).shape[-1]),
-        spacing_mm=float(index["spacing_mm"].iloc[0]),
-        phases=int(index["n_frames"].max()),
-    )
 
 
 def findings_said(studies: pd.DataFrame) -> pd.Series:

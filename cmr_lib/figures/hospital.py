@@ -1,10 +1,10 @@
-"""The synthetic hospital: its hearts, its cohort, and the check that the phantom contracts as it was told to."""
+"""The synthetic hospital: its hearts and its cohort."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Num
+from jaxtyping import Num
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -59,21 +59,3 @@ def _strips(axes: Axes, truth: pd.DataFrame, codes: list[labels.Diagnosis], colu
         axes.plot([np.nanmedian(values)] * 2, [row - 0.36, row + 0.36], color=style.BLACK, linewidth=1.6)
     axes.set_xlabel(label)
     axes.tick_params(axis="y", length=0)
-
-
-def ef_check(
-    target: Float[np.ndarray, " studies"], rasterised: Float[np.ndarray, " studies"], note: str = style.PHANTOM
-) -> Figure:
-    """LVEF asked for against LVEF counted from the phantom's label pixels (%), with the identity line."""
-    fig, axes = style.canvas(width=style.COLUMN, height=3.2, note=note)
-    place, error = axes[0, 0], np.abs(rasterised - target)
-    limits = [min(target.min(), rasterised.min()) - 3, max(target.max(), rasterised.max()) + 3]
-    place.plot(limits, limits, color=style.GREY, linestyle=":", linewidth=1, label="identity")
-    place.scatter(target, rasterised, s=9, color=style.BLUE, alpha=0.7, linewidths=0, label="study")
-    place.set(xlabel="LVEF asked for (%)", ylabel="LVEF in the images (%)", xlim=limits, ylim=limits, aspect="equal")
-    place.set_title(
-        f"difference {error.mean():.1f} on average,\nat most {error.max():.1f} points, n = {len(target)}",
-        fontweight="normal",
-    )
-    place.legend(loc="upper left")
-    return fig

@@ -12,7 +12,7 @@ first and the patches frame by frame.
 import itertools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 import torch
@@ -26,17 +26,6 @@ from cmr_lib.models.perceptron import Perceptron
 from cmr_lib.models.study import FrameEmbedding, StudyImages
 
 GROUP = 8  # channels of the stem that are normalised together; all of them together learnt scar half as fast
-LATER = {
-    "residual": "input",
-    "study": "concat",
-    "frame_places": 0,
-    "norm_eps": 1e-5,
-    "cls": "study",
-    "name": "divided_space_time",
-    "film": None,
-    "vendors": 0,
-    "drop_vendor": 0.0,
-}  # options that older folders do not name
 
 
 @dataclass(frozen=True)
@@ -52,6 +41,7 @@ class VideoConfig:
     temporal_init: Literal["frozen_in_time", "zero_output"] = "zero_output"
     dropout: float = 0.0
     readout: Literal["cls", "mean"] = "cls"
+    # from here on, options that older folders do not name (LATER)
     residual: Literal["input", "time"] = "input"
     study: Literal["concat", "set"] = "concat"
     frame_places: int = 0  # learned embeddings of a frame's place in the study, as published; 0: none
@@ -77,6 +67,10 @@ class VideoConfig:
             raise ValueError(f"The width ({self.width}) is not a multiple of the heads ({self.heads}).")
         if self.stem == "conv" and (self.patch_px < 4 or self.patch_px & (self.patch_px - 1)):
             raise ValueError(f"The conv stem halves the image: patch_px must be 4, 8, 16 …, got {self.patch_px}.")
+
+
+_OPTIONS = [(option.name, option.default) for option in fields(VideoConfig)]
+LATER = dict(itertools.dropwhile(lambda option: option[0] != "residual", _OPTIONS))
 
 
 def patch_stem(width: int, patch_px: int) -> nn.Module:

@@ -6,15 +6,14 @@ and repeated over the channels with the mean and deviation of the body's own tra
 in the film, so it changes nothing. The bodies are told neither view nor phase.
 """
 
-from collections.abc import Callable
+import importlib
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from torchvision.models import WeightsEnum
-from torchvision.models import video as films
 
 from cmr_lib.models.attention import DividedAttention
 from cmr_lib.models.study import StudyImages, refuse_bare
@@ -25,19 +24,28 @@ from cmr_lib.models.video import VideoConfig
 class Body:
     """What torchvision has under a name; `frames` is the length of the films that its weights were trained on."""
 
-    make: Callable[..., nn.Module]
-    weights: WeightsEnum  # for what it says of the films; nothing is downloaded
+    weights: str  # of Kinetics-400, for what they say of the films; nothing is downloaded
     frames: int
     width: int
     head: str
     fixed: bool = False  # whether it reads no other size
 
+    @property
+    def looks(self) -> Any:
+        """How its training films were prepared: crop_size, mean, std."""
+        return getattr(_films(), self.weights).KINETICS400_V1.transforms()
+
 
 BODIES = {
-    "r3d_18": Body(films.r3d_18, films.R3D_18_Weights.KINETICS400_V1, 16, 512, "fc"),
-    "mvit_v2_s": Body(films.mvit_v2_s, films.MViT_V2_S_Weights.KINETICS400_V1, 16, 768, "head", fixed=True),
-    "swin3d_t": Body(films.swin3d_t, films.Swin3D_T_Weights.KINETICS400_V1, 32, 768, "head"),
+    "r3d_18": Body("R3D_18_Weights", 16, 512, "fc"),
+    "mvit_v2_s": Body("MViT_V2_S_Weights", 16, 768, "head", fixed=True),
+    "swin3d_t": Body("Swin3D_T_Weights", 32, 768, "head"),
 }
+
+
+def _films() -> Any:
+    """Torchvision's models of video; imported when asked, since it takes a second that few kernels need to spend."""
+    return importlib.import_module("torchvision.models.video")
 
 
 def film_of(config: VideoConfig) -> tuple[int, int]:
@@ -46,7 +54,7 @@ def film_of(config: VideoConfig) -> tuple[int, int]:
     Raises ValueError when `config.film` asks another size of a body that reads one only.
     """
     body = BODIES[config.name]
-    own = body.frames, body.weights.transforms().crop_size[0]
+    own = body.frames, body.looks.crop_size[0]
     if config.film is None:
         return own
     if body.fixed and tuple(config.film) != own:
@@ -64,9 +72,9 @@ class TorchvisionEncoder(nn.Module):
         body, self.config = BODIES[config.name], config
         self.length, self.side = film_of(config)
         self.width = body.width
-        self.body = body.make(weights=None)
+        self.body = getattr(_films(), config.name)(weights=None)
         setattr(self.body, body.head, nn.Identity())
-        looks = body.weights.transforms()
+        looks = body.looks
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(getattr(looks, name))[:, None, None], persistent=False)
         self.blocks: tuple[nn.Module, ...] = ()  # of divided attention: none

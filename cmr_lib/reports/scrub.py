@@ -1,8 +1,7 @@
 """Taking names out of a report: first everything known of this study's patient, then what looks like an identifier.
 
 The best text de-identifiers leave 0.5 to 3 % of unknown names (i2b2 2014, PMC4989908, and later), so a scrubbed text
-still
-belongs into the restricted zone; what leaves it are findings, numbers and scrubbed impressions.
+still belongs into the restricted zone; what leaves it are findings, numbers and scrubbed impressions.
 """
 
 import datetime

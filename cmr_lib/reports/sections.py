@@ -110,12 +110,6 @@ def pieces_of(text: str) -> list[tuple[str, str]]:
     return [(name, piece.strip()) for name, piece in found if piece.strip()]
 
 
-def sections_of(text: str) -> dict[str, str]:
-    """The five sections of a report by name, "" for one that it has not; repeated ones are joined by a line break."""
-    pieces = pieces_of(text)
-    return {section: "\n".join(piece for name, piece in pieces if name == section) for section in HEADERS}
-
-
 def split_sections(text: str) -> Report:
     """The sections of a report, measurements as part of the findings (where most readers write them).
 

@@ -13,7 +13,6 @@ from cmr_lib.view.animation import (
     Cines,
     cine_webp,
     colour_webp,
-    frame_grid,
     side_by_side,
     webp_bytes,
 )
@@ -30,7 +29,6 @@ __all__ = [
     "cine_player",
     "cine_webp",
     "colour_webp",
-    "frame_grid",
     "is_live",
     "report_card",
     "say",

@@ -1,4 +1,4 @@
-"""Pictures that play without a kernel: animated WebP and grids of frames, as HTML with their data inside.
+"""Pictures that play without a kernel: animated WebP, as HTML with their data inside.
 
 The animation is made by Pillow and plays without JavaScript in JupyterLab, in exported HTML and on code-hosting sites.
 """
@@ -98,22 +98,6 @@ def picture_html(webp: bytes, caption: str = "") -> HTML:
     text = html.escape(caption, quote=True)
     below = f"<br><small>{text}</small>" if caption else ""
     return HTML(f'<img src="data:image/webp;base64,{data}" alt="{text or "cine"}">{below}')
-
-
-def frame_grid(cines: Cines, columns: int = 6, scale: int = 2, caption: str = "") -> HTML:
-    """A still for paper: one row a cine, up to `columns` of its frames, evenly chosen, with their phase as % of RR."""
-    rows = []
-    for name, frames in named_cines(cines).items():
-        chosen = np.unique(np.arange(columns) * len(frames) // columns)
-        phases = [f"{100 * number / len(frames):.0f} % RR" if len(frames) > 1 else "still" for number in chosen]
-        named = {f"{name} {phase}".strip(): frames[number] for number, phase in zip(chosen, phases, strict=True)}
-        rows.append(mosaic(named, scale))
-    whole = Image.new("L", (max(row.width for row in rows), sum(row.height + GAP_PX for row in rows) - GAP_PX))
-    upper = 0
-    for row in rows:
-        whole.paste(row, (0, upper))
-        upper += row.height + GAP_PX
-    return picture_html(_webp([whole.convert("RGB")], 0), caption)
 
 
 def colour_webp(

@@ -1,5 +1,6 @@
 """A cine under one's fingers: play, phase, window, views side by side; and a heart drawn anew by sliders."""
 
+import html
 import io
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from cmr_lib.view.animation import Cine, Cines, cine_webp, frame_grid, moment, mosaic, named_cines, webp_bytes
+from cmr_lib.view.animation import Cine, Cines, cine_webp, moment, mosaic, named_cines, webp_bytes
 from cmr_lib.view.live import answering, is_live, notice
 
 MOST_VIEWS = 6  # side by side at the start; more by choice
@@ -24,19 +25,17 @@ def windowed(frame: UInt8[np.ndarray, "_ _"], low: int, high: int) -> UInt8[np.n
     return np.clip(np.round(stretched), 0, WHITE).astype(np.uint8)
 
 
-def cine_player(cines: Cines, scale: int = 3, ms_per_frame: int = 60, caption: str = "", static: str = "webp") -> Any:
+def cine_player(cines: Cines, scale: int = 3, ms_per_frame: int = 60, caption: str = "") -> Any:
     """Play button, phase and window sliders and a list of views in a live kernel (`CinePlayer`).
 
-    In an executed copy, by `static`: the animation of `cine_webp` ("webp") or `frame_grid` ("grid").
+    In an executed copy: the animation of `cine_webp`.
     Raises ValueError for an empty mapping or a cine without frames.
     """
     named = named_cines(cines)
     if is_live():
         return CinePlayer(named, scale, ms_per_frame, caption).box
     first = dict(list(named.items())[:MOST_VIEWS])
-    return frame_grid(first, scale=scale, caption=caption) if static == "grid" else cine_webp(
-        first, scale, ms_per_frame, caption
-    )  # fmt: skip
+    return cine_webp(first, scale, ms_per_frame, caption)
 
 
 class CinePlayer:
@@ -71,7 +70,7 @@ class CinePlayer:
             self.views.options = tuple(self.named)
             self.views.rows = min(8, len(self.named))
             self.views.layout.display = None if len(self.named) > 1 else "none"
-            self.caption.value = f"<small>{caption}</small>"
+            self.caption.value = f"<small>{html.escape(caption)}</small>"
             self.phase.value = self.play.value = 0
             self.views.value = first
         self._draw()
