@@ -25,12 +25,11 @@ from cmr_lib.evaluation import (
     leakage,
     negation,
     statistics,
-    supervised,
-    teaching,
 )
 from cmr_lib.evaluation.material import Baselines, Material, Settings, Supervised, SupervisedRow
 from cmr_lib.models import pretrained
 from cmr_lib.training.start import start
+from cmr_lib.trials import supervised, teaching
 from cmr_lib.types import Sequence, View
 from tests.toy import PHASES, SIZE, disc, toy_settings
 
@@ -377,14 +376,6 @@ def test_a_subset_holds_whole_patients_and_no_more_than_asked():
     assert teaching.rate(99, 100) < 0.01
 
 
-def test_a_tower_that_this_build_lacks_is_left_out_aloud(material, kept, monkeypatch):
-    row = SupervisedRow(name="r3d_18", epochs=1, learning_rate=1e-3, studies=None, film=(4, 16))
-    monkeypatch.setattr(teaching, "is_known", lambda row: row.name != "r3d_18")
-    monkeypatch.setattr(supervised, "learned", lambda *_: np.full((STUDIES, 3), 0.5))
-    rows = [*SETTINGS.supervised.rows[:1], row]
-    settings = SETTINGS.model_copy(update={"supervised": SETTINGS.supervised.model_copy(update={"rows": rows})})
-    with pytest.warns(UserWarning, match="no image tower r3d_18; its row is left out"):
-        table = supervised.run(material, settings)
-    assert set(table["model"]) == {"scratch", "linear_probe", "scratch_minus_linear_probe"}
+def test_towers_are_taught_only_where_params_name_them(material):
     with pytest.raises(ValueError, match="no supervised"):
         supervised.run(material, SETTINGS.model_copy(update={"supervised": None}))

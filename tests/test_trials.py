@@ -9,6 +9,7 @@ import torch
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from cmr_lib import params, project
+from cmr_lib.evaluation import held_out
 from cmr_lib.evaluation.harness import MINUS
 from cmr_lib.trials import ablations, cohort, judge, pool, seeds, trial
 from cmr_lib.trials.cohort import Cohort
@@ -334,3 +335,20 @@ def test_the_page_says_of_every_row_what_was_expected_and_what_came():
     assert "| better | **" in line
     assert line.endswith("| Hope. |")
     json.dumps(experiments.metrics(table), allow_nan=False)
+
+
+# --- the test split ---------------------------------------------------------------------------------------------
+def test_a_training_asks_for_test_studies_at_the_door_and_for_no_others(tmp_path, monkeypatch):
+    monkeypatch.setenv(held_out.LOG_VARIABLE, str(tmp_path / "readings.jsonl"))
+    world = toy_cohort()
+    keys = world.studies.set_index("split").study_key
+    for split in (Split.TRAIN, Split.VALIDATION):
+        seen = world.seen(TOY.frames, split, with_report=False)
+        assert seen.study_keys == keys[split.value].tolist()
+    assert held_out.readings().empty
+    assert world.seen(TOY.frames, Split.TEST, with_report=False).study_keys == keys["test"].tolist()
+    result = Result(keys.tolist()[::-1], np.zeros((24, 2)), np.zeros((24, 2)), [], "")
+    assert seeds.judged_studies(world, result).tolist() == keys["test"].tolist()[::-1]
+    read = held_out.readings()
+    assert read["reader"].tolist() == ["seeds: studies that are judged", "trials: studies of a training"]
+    assert read["readings"].tolist() == [1, 1]

@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 
 from cmr_lib import params, project
-from cmr_lib.evaluation import baselines, ceiling, controls, guards, lge_shuffle, negation, supervised
+from cmr_lib.evaluation import baselines, ceiling, controls, guards, lge_shuffle, negation
 from cmr_lib.evaluation.material import Material, Settings
-from cmr_lib.trials import ablations, seeds, shuffled
+from cmr_lib.trials import ablations, seeds, shuffled, supervised
 from cmr_lib.trials.settings import Trials
 
 FOLDER = Path("experiments")

@@ -8,14 +8,14 @@ must leave chance: diseases that move and look alike on cine, with and without e
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 
 from cmr_lib import labels, project
 from cmr_lib.clips import dataset
+from cmr_lib.clips.reassigned import Reassigned
 from cmr_lib.evaluation import baselines, fitting, harness
 from cmr_lib.evaluation.harness import MINUS
 from cmr_lib.evaluation.material import Material, Settings
@@ -49,25 +49,13 @@ def derangement(patients: Sequence[str], seed: int) -> Int[np.ndarray, " studies
     return donors
 
 
-@dataclass(frozen=True)
-class Exchanged:
-    """A clip store in which studies hold the LGE clips of others (a `clips.dataset.Store`); their cines stay."""
-
-    store: dataset.Store
-    index: pd.DataFrame
-
-    def frames(self, row_number: int) -> UInt8[np.ndarray, "frames size size"]:
-        """Frames of one clip."""
-        return self.store.frames(row_number)
-
-
 def lge_rows(index: pd.DataFrame) -> Bool[np.ndarray, " clips"]:
     """Which clips of a store are late enhancement."""
     return (index["sequence"] == Kind.LGE.value).to_numpy()
 
 
-def exchange(store: dataset.Store, donor: Mapping[str, str]) -> Exchanged:
-    """The store in which each study named in `donor` holds the LGE clips of its donor in place of its own.
+def exchange(store: dataset.Store, donor: Mapping[str, str]) -> Reassigned:
+    """The store in which each study named in `donor` holds the LGE clips of its donor in place of its own; cines stay.
 
     Raises ValueError when `donor` is not a permutation of its studies.
     """
@@ -75,7 +63,7 @@ def exchange(store: dataset.Store, donor: Mapping[str, str]) -> Exchanged:
         raise ValueError("LGE clips are exchanged among the same studies: every donor must receive as well.")
     receiver = {giver: key for key, giver in donor.items()}
     lge, keys = lge_rows(store.index), store.index["study_key"]
-    return Exchanged(store, store.index.assign(study_key=keys.map(receiver).where(lge).fillna(keys)))
+    return Reassigned(store, store.index.assign(study_key=keys.map(receiver).where(lge).fillna(keys)))
 
 
 # --- the strata --------------------------------------------------------------------------------------------------

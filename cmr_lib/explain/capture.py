@@ -67,21 +67,28 @@ def _keep_given(layer: Layer, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         layer.given.retain_grad()
 
 
+def no_maps(video: nn.Module) -> str:
+    """Why there are no maps of a whole study by this tower, in a sentence; empty where there are."""
+    if getattr(video, "pool", None) is not None:
+        return SETS
+    if getattr(video, "no_maps", ""):
+        return video.no_maps
+    layers = [getattr(block, axis, None) for block in getattr(video, "blocks", ()) for axis in ("time", "space")]
+    alike = all(type(attention) is DividedAttention for attention in layers)  # a subclass may differ
+    if not layers or not alike or video.config.cls == "frames":  # there the read-out token takes no part in time
+        return OTHERS
+    return ""
+
+
 @contextmanager
 def captured(video: nn.Module) -> Iterator[Capture]:
     """Within this context a forward pass of the tower leaves its attentions' inputs in the Capture.
 
     With gradients on, the gradient of what each attention gave is kept as well, once somebody calls backward. Raises
-    ValueError for a tower that encodes clip by clip, or whose attention follows another rule than `DividedAttention`.
+    ValueError for a tower that has none (`no_maps`).
     """
-    if getattr(video, "pool", None) is not None:
-        raise ValueError(SETS)
-    if getattr(video, "no_maps", ""):
-        raise ValueError(video.no_maps)
-    layers = [getattr(block, axis, None) for block in getattr(video, "blocks", ()) for axis in ("time", "space")]
-    alike = all(type(attention) is DividedAttention for attention in layers)  # a subclass may differ
-    if not layers or not alike or video.config.cls == "frames":  # there the read-out token takes no part in time
-        raise ValueError(OTHERS)
+    if why := no_maps(video):
+        raise ValueError(why)
     found, handles = Capture(), []
     for block in video.blocks:
         for norm, attention in ((block.norm_time, block.time), (block.norm_space, block.space)):

@@ -17,10 +17,12 @@ from jaxtyping import Bool, Float
 from scipy import ndimage
 from torch import Tensor
 
+from cmr_lib.explain import capture
 from cmr_lib.models.cmrformer import CMRformer
 from cmr_lib.models.study import StudyImages
 
 SIGMA = 8.0  # pixels
+AT_ONCE = 4  # studies given to a tower that may read films of 30 frames and 224 pixels: it needs a GB for each
 SHARES = (0.0, 0.1, 0.2, 0.4, 0.7, 1.0)  # denser where curves bend
 Target = Float[Tensor, "b embed"]
 Space = Float[np.ndarray, "b f rows cols"]
@@ -47,16 +49,29 @@ def ranks(maps: Space, present: Bool[np.ndarray, "b f"]) -> Float[np.ndarray, "b
 
 
 @torch.no_grad()
+def vectors(model: CMRformer, images: StudyImages) -> Float[Tensor, "b embed"]:
+    """Unit vectors of studies, also of none; a tower without maps, such as one that reads films, gets few at a time."""
+    count = len(images.mask)
+    step = AT_ONCE if capture.no_maps(model.video) else max(count, 1)
+    parts = [model.encode_study(images.part(slice(at, at + step))) for at in range(0, count, step)]
+    return torch.cat(parts) if parts else torch.zeros(0, model.config.embed_dim)
+
+
 def similarity(model: CMRformer, images: StudyImages, target: Target) -> Float[np.ndarray, " b"]:
     """Cosine of each study with its target."""
-    return (model.encode_study(images) * target).sum(-1).numpy()
+    return (vectors(model, images) * target).sum(-1).numpy()
 
 
 def spoil_curves(
     model: CMRformer, images: StudyImages, maps: Space, target: Target, shares: Sequence[int | float] = SHARES
 ) -> dict[str, Curve]:
-    """Similarity with the target after the map's first `share` of patches was deleted, or alone brought back."""
+    """Similarity with the target after the map's first `share` of patches was deleted, or alone brought back.
+
+    Without any study, curves of (0, steps).
+    """
     model.eval()
+    if not len(maps):
+        return {name: np.zeros((0, len(shares)), np.float32) for name in ("deletion", "insertion")}
     place = torch.from_numpy(ranks(maps, images.mask.numpy()))
     patch = images.frames.shape[-1] // maps.shape[-1]
     order = place.repeat_interleave(patch, 2).repeat_interleave(patch, 3).unsqueeze(2)

@@ -1,6 +1,6 @@
 """From maps to tables: what a study's reports are compared with, which images counted, and the weight over the beat."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cmr_lib import params
 from cmr_lib.clips.store import ClipStore
+from cmr_lib.explain import faithful
 from cmr_lib.explain.readout import Looked, Shown, kinds_of
 from cmr_lib.models.cmrformer import CMRformer
 
@@ -36,37 +37,43 @@ class Targets:
 def aim(model: CMRformer, shown: Shown, reports: Float32[np.ndarray, "n embed"]) -> Float[Tensor, "n embed"]:
     """The report of each study; the study's own unspoiled embedding where it has none."""
     model.eval()
-    own, text = model.encode_study(shown.images), torch.from_numpy(reports)
+    own, text = faithful.vectors(model, shown.images), torch.from_numpy(reports)
     return torch.where(text.isnan().any(-1, keepdim=True), own, text)
 
 
 # --- which images counted ---------------------------------------------------------------------------------------
-def kinds_table(looked: Looked, falls: pd.DataFrame) -> pd.DataFrame:
+def kinds_table(shown: Shown, looked: Looked, falls: pd.DataFrame) -> pd.DataFrame:
     """By study and kind of image: its weight, its share of the study's images, and what hiding it costs.
 
-    falls: `faithful.leave_out`. Columns: kind, study, weight, even, fall; a kind that a study lacks has NaN.
+    looked: maps of the studies shown, or of none: then no weight is known (NaN). falls: `faithful.leave_out`. Columns:
+    kind, study, weight, even, fall; a kind that a study lacks has NaN.
     """
-    kinds, parts = kinds_of(looked.places).to_numpy(), []
+    kinds, parts = kinds_of(shown.places).to_numpy(), []
+    present = shown.present
+    time = looked.time if len(looked.time) else np.full(present.shape, np.nan)
     for kind in dict.fromkeys(kinds):
         chosen = kinds == kind
-        count = looked.present[:, chosen].sum(axis=1)
-        weight = np.where(looked.present[:, chosen], looked.time[:, chosen], 0.0).sum(axis=1)
+        count = present[:, chosen].sum(axis=1)
+        weight = np.where(present[:, chosen], time[:, chosen], 0.0).sum(axis=1)
         there = count > 0
         rows = {"kind": kind, "study": np.arange(len(count)), "weight": np.where(there, weight, np.nan)}
-        even = np.where(there, count / np.maximum(looked.present.sum(axis=1), 1), np.nan)
+        even = np.where(there, count / np.maximum(present.sum(axis=1), 1), np.nan)
         parts.append(pd.DataFrame(rows | {"even": even, "fall": falls[kind].to_numpy()}))
     return pd.concat(parts, ignore_index=True)
 
 
-def joined(*estimates: pd.DataFrame) -> pd.DataFrame:
-    """Rows of `evaluation.paired.estimates` (and their `name`) side by side: kind, n, name, name_low, name_high."""
-    found = None
-    for rows in estimates:
-        name = rows["name"].iloc[0]
-        kept = rows[["kind", "n", "value", "low", "high"]]
-        kept = kept.rename(columns={"value": name, "low": f"{name}_low", "high": f"{name}_high"})
-        found = kept if found is None else found.merge(kept.drop(columns="n"), on="kind", how="left")
-    return pd.DataFrame() if found is None else found
+def joined(estimates: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Rows of `evaluation.paired.estimates` by name, side by side: kind, n, name, name_low, name_high.
+
+    Kinds and their n are those of the first table that has rows; a table without rows keeps its columns, all NaN.
+    """
+    first = next((rows for rows in estimates.values() if len(rows)), next(iter(estimates.values())))
+    found = first[["kind", "n"]]
+    for name, rows in estimates.items():
+        names = {"value": name, "low": f"{name}_low", "high": f"{name}_high"}
+        kept = rows[["kind", *names]].astype(dict.fromkeys(names, float))
+        found = found.merge(kept.rename(columns=names), on="kind", how="left")
+    return found
 
 
 # --- over the beat ----------------------------------------------------------------------------------------------

@@ -56,6 +56,10 @@ class Shown:
         """What a place shows in words: view, with its sequence where it is still."""
         return kinds_of(self.places).tolist()
 
+    def part(self, rows: slice) -> "Shown":
+        """Some of the studies; also none, for a model that has no maps."""
+        return Shown(self.images.part(rows), self.frames[rows], self.places)
+
 
 def kinds_of(places: pd.DataFrame) -> pd.Series:
     """View of each place of a plan, with its sequence where it is still."""
@@ -109,7 +113,14 @@ def looked_by(
     methods: tuple[rollout.Method, ...] = rollout.METHODS,
     target: Float[np.ndarray, "n embed"] | None = None,
 ) -> dict[str, Looked]:
-    """Maps of what is shown, by method, from one forward pass; `target` as in `rollout.explain`."""
+    """Maps of what is shown, by method, from one forward pass; `target` as in `rollout.explain`.
+
+    Where no study is shown the model is not asked, so it may be one without maps: maps of (0, f, 1, 1).
+    """
+    if not len(shown.frames):
+        bare = np.zeros((0, shown.frames.shape[1], 1, 1), np.float32)
+        none = Looked(shown.frames, bare, bare.sum((2, 3)), shown.present, shown.places)
+        return dict.fromkeys(methods, none)
     goal = None if target is None else torch.from_numpy(np.asarray(target, dtype=np.float32))
     found = rollout.explain(model, shown.images, methods, goal)
     return {

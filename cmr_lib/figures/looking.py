@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from cmr_lib.explain.attention import tint
 from cmr_lib.figures import style
+from cmr_lib.figures.maps import NO_MAPS
 
 LOOKS = {
     "readout": (style.BLUE, "o", "-"),
@@ -28,14 +29,19 @@ def looks_of(name: str) -> tuple[str, str, str]:
     return LOOKS["untrained"] if name.startswith("untrained") else LOOKS.get(name, (style.BLACK, ".", "-"))
 
 
-def beat(table: pd.DataFrame, systole: tuple[float, float, float] | None, note: str = style.PHANTOM) -> Figure:
+def beat(
+    table: pd.DataFrame,
+    systole: tuple[float, float, float] | None,
+    note: str = style.PHANTOM,
+    why: str = "n = 0: no study has a short-axis cine",
+) -> Figure:
     """Weight of a moment of the short-axis cine over the beat; 1: as if every moment counted alike.
 
     Columns: map, phase (share of RR), weight, low, high, n. The R wave (end-diastole) and end-systole (median and
-    quartiles over the studies; None where unknown) are marked.
+    quartiles over the studies; None where unknown) are marked. why: what an empty figure says.
     """
     if not len(table):
-        return style.nothing("n = 0: no study has a short-axis cine", note)
+        return style.nothing(why, note)
     fig, axes = style.canvas(width=1.5 * style.COLUMN, height=2.7, note=note)
     place = axes[0, 0]
     for number, (name, rows) in enumerate(table.groupby("map", sort=False)):
@@ -61,13 +67,19 @@ def _mark(place: Axes, phase: float, word: str) -> None:
     place.annotate(word, (100 * phase, 1.0), **text, fontsize=7)
 
 
-def localised(rows: pd.DataFrame, differences: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
+def localised(
+    rows: pd.DataFrame,
+    differences: pd.DataFrame,
+    note: str = style.PHANTOM,
+    why: str = "n = 0: no study whose anatomy is known",
+) -> Figure:
     """Scores of maps against regions with their 95 % intervals; below each panel the best map minus its control.
 
-    rows: region, map, measure, value, low, high, n, chance. differences: region, measure, map, value, low, high.
+    rows: region, map, measure, value, low, high, n, chance. differences: region, measure, map, value, low, high. why:
+    what an empty figure says.
     """
     if not len(rows):
-        return style.nothing("n = 0: no study whose anatomy is known", note)
+        return style.nothing(why, note)
     regions, measures = list(dict.fromkeys(rows["region"])), list(dict.fromkeys(rows["measure"]))
     fig, axes = style.canvas(
         len(regions), len(measures), width=style.PAGE, height=1.6 * len(regions) + 0.4, note=note, sharex=True
@@ -103,14 +115,15 @@ def _panel(place: Axes, part: pd.DataFrame, *, first: bool) -> None:
 
 def spoiled(
     shares: Sequence[float], curves: Mapping[str, Mapping[str, Float[np.ndarray, "studies steps"]]],
-    gains: Mapping[str, str], note: str = style.PHANTOM,
+    gains: Mapping[str, str], note: str = style.PHANTOM, why: str = "n = 0: no study to spoil",
 ) -> Figure:  # fmt: skip
     """Mean similarity with the own report as patches are blurred away (left) or brought back (right) in a map's order.
 
-    curves: map → {"deletion", "insertion"}; gains: map → its score in words, for the legend.
+    curves: map → {"deletion", "insertion"}; gains: map → its score in words, for the legend. why: what an empty figure
+    says.
     """
-    if not curves:
-        return style.nothing("n = 0: no study to spoil", note)
+    if not any(len(both["deletion"]) for both in curves.values()):
+        return style.nothing(why, note)
     fig, axes = style.canvas(1, 2, width=style.PAGE, height=2.8, note=note, sharey=True)
     for place, kind in zip(axes[0], ("deletion", "insertion"), strict=True):
         for name, both in curves.items():
@@ -162,7 +175,8 @@ def over_anatomy(
 def worth_of_kinds(rows: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
     """Which images of a study counted: the weight that the map gives a kind, and what hiding the kind costs.
 
-    Columns: kind, weight, weight_low, weight_high, even (its share of the images), fall, fall_low, fall_high, n.
+    Columns: kind, weight, weight_low, weight_high, even (its share of the images), fall, fall_low, fall_high, n. Where
+    no weight is known (a model without maps) the left panel says so; what hiding costs is known of every model.
     """
     if not len(rows):
         return style.nothing("n = 0: no study to look at", note)
@@ -174,6 +188,8 @@ def worth_of_kinds(rows: pd.DataFrame, note: str = style.PHANTOM) -> Figure:
         place.errorbar(rows[name], range(len(rows)), xerr=bars, color=style.BLUE, marker="o", linestyle="", capsize=2)
         place.set(xlabel=title, ylim=(len(rows) - 0.5, -0.5))
     axes[0, 0].plot(rows["even"], range(len(rows)), "x", color=style.RED, label="its share of the images")
+    if rows["weight"].isna().all():
+        axes[0, 0].set_title(NO_MAPS, fontsize=5.5, fontweight="normal", loc="center")
     style.chance_line(axes[0, 1], 0.0, horizontal=False, label="nothing lost")
     axes[0, 0].set_yticks(range(len(rows)), [f"{row.kind} (n = {row.n})" for row in rows.itertuples()])
     fig.legend(loc="outside upper center", ncols=2)

@@ -1,1 +1,1 @@
-"""Trials: trainings that are compared with one another (experiments/dvc.yaml, stages seeds and ablations)."""
+"""Trials: trainings that are compared with one another (stages of experiments/dvc.yaml that train)."""

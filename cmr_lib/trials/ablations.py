@@ -23,7 +23,6 @@ from cmr_lib.trials.trial import Trial
 from cmr_lib.types import Split
 
 NAME = "ablations"
-COLUMNS = [*harness.COLUMNS[:-1], "lowest_seed", "highest_seed", "data"]
 WORKERS, THREADS = 2, 1
 FIRST = Row(
     name=REFERENCE, group=REFERENCE, judge="image_to_report", expect="same", why="What the others are held against."
@@ -63,7 +62,7 @@ def compare(
                 pair = mine, found[other][measure.target]
                 place = {"stratum": row.group, "model": f"{row.name}{MINUS}{other}"}
                 table.append(judge.difference(place, measure, pair, patients, draws))
-    return pd.DataFrame(table).assign(experiment=NAME, data=harness.PHANTOM)[COLUMNS]
+    return pd.DataFrame(table).assign(experiment=NAME, data=harness.PHANTOM)[judge.COLUMNS]
 
 
 def judged_studies(cohort: Cohort) -> pd.DataFrame:
@@ -75,7 +74,7 @@ def judged_studies(cohort: Cohort) -> pd.DataFrame:
 
 
 def run(root: Path, draws: Settings, trials: Trials, folder: Path) -> pd.DataFrame:
-    """Train what is not trained yet, judge all; a tidy table (COLUMNS)."""
+    """Train what is not trained yet, judge all; a tidy table (judge.COLUMNS)."""
     how, cohort = trials.ablations, Cohort.read(root)
     asked = trials_of(how, params.read_yaml("params/demo/pretrain.yaml"))
     results = pool.run(asked, root, folder, WORKERS, THREADS)

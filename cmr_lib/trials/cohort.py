@@ -5,29 +5,17 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from jaxtyping import UInt8
 
 from cmr_lib import params, project
 from cmr_lib.clips import dataset
+from cmr_lib.clips.reassigned import Reassigned
 from cmr_lib.clips.store import ClipStore
+from cmr_lib.evaluation import held_out
 from cmr_lib.types import Split
 
 USED = ["study_key", "patient_key", "split", "diagnosis", "lvef", "lge"]  # columns that decide a trial
 NOBODY = ""  # the study of a clip that is hidden
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A clip store of which some clips belong to no study any more (a `clips.dataset.Store`)."""
-
-    store: dataset.Store
-    index: pd.DataFrame
-
-    def frames(self, row_number: int) -> UInt8[np.ndarray, "frames size size"]:
-        """Frames of one clip."""
-        return self.store.frames(row_number)
 
 
 def without_views(store: dataset.Store, share: float, seed: int) -> dataset.Store:
@@ -46,7 +34,7 @@ def without_views(store: dataset.Store, share: float, seed: int) -> dataset.Stor
     hidden = pd.MultiIndex.from_frame(store.index[["study_key", "view", "sequence"]]).isin(
         pd.MultiIndex.from_frame(gone[["study_key", "view", "sequence"]])
     )
-    return Seen(store, store.index.assign(study_key=store.index["study_key"].where(~hidden, NOBODY)))
+    return Reassigned(store, store.index.assign(study_key=store.index["study_key"].where(~hidden, NOBODY)))
 
 
 @dataclass(frozen=True)
@@ -85,6 +73,6 @@ class Cohort:
 
     def seen(self, plan: params.FramePlan, split: Split, *, with_report: bool) -> dataset.StudyDataset:
         """Studies of a split that have an image of the plan; `with_report`: and a report."""
-        keys = self.studies["study_key"][self.studies["split"] == split.value]
-        keys = [key for key in keys if key in self.reports.index or not with_report]
+        rows = held_out.rows_of(split, self.studies["split"], "trials: studies of a training")
+        keys = [key for key in self.studies["study_key"].iloc[rows] if key in self.reports.index or not with_report]
         return dataset.StudyDataset(self.store, dataset.with_any_image(self.store, keys, plan), plan)

@@ -19,6 +19,7 @@ from cmr_lib.evaluation.probes import Probe, apply_probe
 from cmr_lib.trials.trial import Result
 from cmr_lib.types import Split
 
+COLUMNS = [*harness.COLUMNS[:-1], "lowest_seed", "highest_seed", "data"]  # of a table of trials
 Columns = Float[np.ndarray, "_ _"]  # a row a study, the columns of a measure
 SIGNS = {"image_to_report": 1, "report_to_image": 1, "diagnosis": 1, "lvef_percent": -1, "lge": 1}  # -1: less is better
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cmr_lib import params
-from cmr_lib.evaluation import embeddings, harness
+from cmr_lib.evaluation import embeddings, harness, held_out
 from cmr_lib.evaluation.harness import MINUS
 from cmr_lib.evaluation.material import Settings
 from cmr_lib.trials import judge, pool
@@ -23,11 +23,10 @@ from cmr_lib.trials.trial import Result, Trial
 from cmr_lib.types import Split
 
 NAME = "seeds"
-COLUMNS = [*harness.COLUMNS[:-1], "lowest_seed", "highest_seed", "data"]
 WORKERS, THREADS = 1, 2  # as the demo is trained
 AT = 10
 MEAN = "mean of seeds"
-SPLITS = (Split.TRAIN, Split.VALIDATION, Split.TEST)
+SPLITS = tuple(Split(name) for name in held_out.NAMES)  # all; a trial asks at the door for each (Cohort.seen)
 
 
 def trials_of(trials: Trials, base: Mapping[str, Any]) -> list[Trial]:
@@ -83,21 +82,24 @@ def compare(
         for other in others:
             place = {"stratum": stratum, "model": f"{other}{MINUS}{first}"}
             rows.append(judge.difference(place, measure, (columns[other], columns[first]), patients, settings))
-    return pd.DataFrame(rows).assign(experiment=NAME, data=harness.PHANTOM)[COLUMNS]
+    return pd.DataFrame(rows).assign(experiment=NAME, data=harness.PHANTOM)[judge.COLUMNS]
+
+
+def judged_studies(cohort: Cohort, result: Result) -> pd.Index:
+    """Keys of the test studies that a result has, in its order."""
+    rows = held_out.rows(cohort.studies["split"], "seeds: studies that are judged")
+    test = set(cohort.studies["study_key"].iloc[rows])
+    return pd.Index([key for key in result.study_keys if key in test])
 
 
 def run(root: Path, settings: Settings, trials: Trials, folder: Path) -> pd.DataFrame:
-    """Train what is not trained yet, judge all; a tidy table (COLUMNS)."""
+    """Train what is not trained yet, judge all; a tidy table (judge.COLUMNS)."""
     cohort, base = Cohort.read(root), params.read_yaml("params/demo/pretrain.yaml")
     asked_for = trials_of(trials, base)
     results = [of_the_demo(root), *pool.run(asked_for, root, folder, WORKERS, THREADS)]
     names = [f"seed {base['seed']} (the demo)", *(f"seed {trial.settings.seed}" for trial in asked_for)]
-    judged = pd.Index([key for key in results[0].study_keys if key in set(_test(cohort))])
+    judged = judged_studies(cohort, results[0])
     found = {
         name: answers(result, cohort.studies, judged, settings) for name, result in zip(names, results, strict=True)
     }
     return compare(cohort.studies, judged, found, settings)
-
-
-def _test(cohort: Cohort) -> list[str]:
-    return cohort.studies["study_key"][cohort.studies["split"] == Split.TEST.value].tolist()

@@ -4,11 +4,14 @@ Every training and validation study is given the report of another patient, and 
 pairs by notebook 03, as the demo is, for EPOCHS epochs (longer teaches it nothing more: there is nothing to learn but
 who was dealt what). Its maps are held against the phantom's anatomy beside the trained model's, on the same test
 studies. An untrained model (notebook 07) lacks all learning; this one lacks only the meaning.
+
+The finished training is kept in `KEPT`, under a hash of all that decides it, and is not done again; one that was
+interrupted goes on from the notebook's last checkpoint.
 """
 
+import hashlib
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +19,20 @@ import pandas as pd
 
 from cmr_lib import params, project
 from cmr_lib.clips import dataset
-from cmr_lib.evaluation import embeddings, harness, paired
+from cmr_lib.evaluation import embeddings, harness, held_out, lge_shuffle, paired
 from cmr_lib.evaluation.material import Material, Settings
 from cmr_lib.explain import against, anatomy, localise, looking, rollout
 from cmr_lib.models import pretrained
 from cmr_lib.models.cmrformer import CMRformer
+from cmr_lib.training import checkpoint
+from cmr_lib.trials.cohort import Cohort
+from cmr_lib.trials.trial import Trial
 from cmr_lib.types import Split
 
 NAME = "shuffled"
 PROFILE = "demo"  # whose hospital, studies and training
+KEPT = Path("experiments/.resume/shuffled")  # ignored by git
+NOTEBOOK = Path("notebooks/03_pretrain.ipynb")
 EPOCHS = 12  # of the demo's 30: within four minutes on two cores
 STUDIES = 48  # test studies, as notebook 07
 LINKED = ("store", "studies.parquet", "cohort.json")  # of the stage preprocess, as they are
@@ -33,39 +41,46 @@ LINKED = ("store", "studies.parquet", "cohort.json")  # of the stage preprocess,
 def dealt(reports: pd.DataFrame, studies: pd.DataFrame, seed: int) -> pd.DataFrame:
     """The reports of training and validation, each under the key of another patient's study of the same split.
 
-    Patients are put in a random order, and every study gets the report that lies one patient's most studies further on.
-    Reports of test studies stay. Raises ValueError where one patient has half of a split's reports.
+    Reports of test studies stay. Raises ValueError where one patient has more than half of a split's reports.
     """
-    whose = reports.merge(studies[["study_key", "patient_key", "split"]], on="study_key", how="left")
-    found = reports.set_index("study_key")
+    whose = studies.set_index("study_key").reindex(reports["study_key"])
+    giver = np.arange(len(reports))
     for split in (Split.TRAIN, Split.VALIDATION):
-        part = whose[whose["split"] == split.value]
-        names = part["patient_key"].unique()
-        place = dict(
-            zip(project.rng(seed, "shuffled pairs", split.value).permutation(names), range(len(names)), strict=True)
-        )
-        keys = part.assign(place=part["patient_key"].map(place)).sort_values(["place", "study_key"])["study_key"]
-        step = int(part["patient_key"].value_counts().max()) if len(part) else 0
-        if 2 * step > len(part):
-            raise ValueError(f"Too few patients in {split.value} to deal reports: one has {step} of {len(part)}.")
-        given = reports.set_index("study_key").loc[np.roll(keys, -step)]
-        found.loc[keys.to_numpy()] = given.to_numpy()
-    return found.reset_index()[reports.columns]
+        rows = held_out.rows_of(split, whose["split"], "shuffled: reports that are dealt")
+        draw = project.seed_for(seed, "shuffled pairs", split.value)
+        giver[rows] = rows[lge_shuffle.derangement(whose["patient_key"].iloc[rows].tolist(), draw)]
+    given = reports.iloc[giver].assign(study_key=reports["study_key"].to_numpy())
+    return given.set_axis(reports.index)
 
 
-def train(material: Material, seed: int, folder: Path) -> CMRformer:
-    """The demo's model, trained by notebook 03 on shuffled pairs in `folder`. Raises CalledProcessError."""
-    source, place = (material.root / "preprocess").resolve(), folder / "preprocess"
-    place.mkdir(parents=True)
-    for name in LINKED:
-        (place / name).symlink_to(source / name)
-    reports = pd.read_parquet(source / "reports.parquet")
-    project.write_table(place / "reports.parquet", dealt(reports, pd.read_parquet(source / "studies.parquet"), seed))
-    settings = (f"out_dir={folder / 'pretrain'}", f"in_root={folder}", f"optim.epochs={EPOCHS}")
-    words = [sys.executable, "-m", "cmr_lib.run", "notebooks/03_pretrain.ipynb", str(folder / "03.ipynb")]
-    words += ["-f", f"params/{PROFILE}/pretrain.yaml", *(part for one in settings for part in ("-s", one))]
-    subprocess.run(words, check=True)
+def train(material: Material, seed: int) -> CMRformer:
+    """The demo's model, trained by notebook 03 on shuffled pairs, or read where that has been done.
+
+    Raises CalledProcessError where the notebook fails; the next call goes on from its last checkpoint.
+    """
+    cohort, base = Cohort.read(material.root), params.read_yaml(f"params/{PROFILE}/pretrain.yaml")
+    source = (material.root / "preprocess").resolve()
+    reports = dealt(pd.read_parquet(source / "reports.parquet"), cohort.studies, seed)
+    settings = params.check("pretrain", params.merge(base, {"optim": {"epochs": EPOCHS}, "out_dir": "", "in_root": ""}))
+    facts = [cohort.digest, reports.to_csv(index=False), project.sha256_file(NOTEBOOK), checkpoint.code_digest()]
+    data = hashlib.sha256("\0".join(facts).encode()).hexdigest()
+    folder = Trial(NAME, settings).path(KEPT, data).with_suffix("")
+    if not (folder / NOTEBOOK.name).is_file():  # the runner's last deed
+        _prepare(folder / "preprocess", source, reports)
+        places = (f"out_dir={folder / 'pretrain'}", f"in_root={folder}", f"optim.epochs={EPOCHS}")
+        words = [sys.executable, "-m", "cmr_lib.run", str(NOTEBOOK), str(folder / NOTEBOOK.name)]
+        words += ["-f", f"params/{PROFILE}/pretrain.yaml", *(part for one in places for part in ("-s", one))]
+        subprocess.run(words, check=True)
     return pretrained.from_pretrained(folder / "pretrain" / "model")[0]
+
+
+def _prepare(place: Path, source: Path, reports: pd.DataFrame) -> None:
+    """The stage preprocess with other reports; what a call before left there is replaced."""
+    place.mkdir(parents=True, exist_ok=True)
+    for name in LINKED:
+        (place / name).unlink(missing_ok=True)
+        (place / name).symlink_to(source / name)
+    project.write_table(place / "reports.parquet", reports)
 
 
 def judged(material: Material, settings: Settings, shuffled: CMRformer) -> pd.DataFrame:
@@ -101,6 +116,5 @@ def _tidy(table: pd.DataFrame, how: dict) -> pd.DataFrame:
 
 
 def run(material: Material, settings: Settings) -> pd.DataFrame:
-    """Train on shuffled pairs, then judge. What is trained is thrown away."""
-    with tempfile.TemporaryDirectory() as folder:
-        return judged(material, settings, train(material, settings.seed, Path(folder)))
+    """Train on shuffled pairs what is not trained yet, then judge."""
+    return judged(material, settings, train(material, settings.seed))

@@ -2,7 +2,7 @@
 
 Each row of `supervised.rows` (experiments/params.yaml) trains an image tower with one linear head: `scratch` the demo's
 own architecture from new weights, `fine_tuned` the same from the demo's weights, and a name of `video.name` (r3d_18, …)
-that body from new weights (evaluation.teaching says how). Nothing is chosen: the last epoch is judged, on the test
+that body from new weights (trials.teaching says how). Nothing is chosen: the last epoch is judged, on the test
 split, beside the linear probe on the demo's frozen embeddings, and every difference is paired.
 
 A finished row is kept in `KEPT`, under a hash of all that decides it, and is not trained again; an interruption costs
@@ -10,7 +10,6 @@ the row under way.
 """
 
 import hashlib
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +19,18 @@ from jaxtyping import Int
 
 from cmr_lib import labels, project
 from cmr_lib.clips import dataset
-from cmr_lib.evaluation import harness, statistics, teaching
+from cmr_lib.evaluation import harness, statistics
 from cmr_lib.evaluation.harness import MINUS, Target
 from cmr_lib.evaluation.material import Material, Settings, SupervisedRow
 from cmr_lib.evaluation.probes import apply_probe
-from cmr_lib.evaluation.teaching import SCRATCH, TUNED, Answers
+from cmr_lib.trials import teaching
+from cmr_lib.trials.teaching import SCRATCH, TUNED, Answers
 from cmr_lib.types import Split
 
 NAME = "supervised"
 PROBE = "linear_probe"
 KEPT = Path("experiments/.resume/supervised")  # ignored by git
-CODE = ("models/*.py", "clips/dataset.py", "clips/augment.py", "evaluation/supervised.py", "evaluation/teaching.py")
+CODE = ("models/*.py", "clips/dataset.py", "clips/augment.py", "trials/supervised.py", "trials/teaching.py")
 
 
 def subset(patients: pd.Series, rows: Int[np.ndarray, " rows"], most: int | None, seed: int) -> Int[np.ndarray, " _"]:
@@ -142,10 +142,5 @@ def run(material: Material, settings: Settings) -> pd.DataFrame:
         raise ValueError("experiments/params.yaml has no supervised: say which towers are trained, and how long.")
     seen = set(material.studies["diagnosis"].iloc[material.rows(Split.TRAIN)])
     classes = [code.value for code in labels.Diagnosis if code.value in seen]
-    answers = {}
-    for row in settings.supervised.rows:
-        if teaching.is_known(row):
-            answers[row.name] = learned(row, material, classes, settings)
-        else:
-            warnings.warn(f"supervised: this build has no image tower {row.name}; its row is left out.", stacklevel=1)
+    answers = {row.name: learned(row, material, classes, settings) for row in settings.supervised.rows}
     return compare(material.studies, answers, probed(material, classes, settings), classes, settings)

@@ -19,7 +19,6 @@ from cmr_lib.clips import augment, dataset
 from cmr_lib.evaluation.material import Supervised, SupervisedRow
 from cmr_lib.models import cmrformer, pretrained
 from cmr_lib.models.study import StudyImages
-from cmr_lib.models.video import VideoConfig
 
 SCRATCH, TUNED = "scratch", "fine_tuned"
 WARMUP_SHARE = 0.1
@@ -39,12 +38,6 @@ class Classifier(nn.Module):
 
 
 # --- towers ------------------------------------------------------------------------------------------------------
-def is_known(row: SupervisedRow) -> bool:
-    """Whether this build has the row's tower."""
-    named = "name" in {field.name for field in dataclasses.fields(VideoConfig)}
-    return row.name in (SCRATCH, TUNED) or named
-
-
 def classifier(row: SupervisedRow, folder: Path, classes: int, seed: int) -> Classifier:
     """A row's model before its first step; new weights are a function of the seed."""
     model, _ = pretrained.from_pretrained(folder)
