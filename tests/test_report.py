@@ -1,6 +1,7 @@
 """`make report`: formulas as pictures, every figure with its command, and a site that asks nobody for anything."""
 
 import base64
+import hashlib
 import io
 import re
 import subprocess
@@ -129,7 +130,8 @@ def test_the_first_picture_is_made_by_the_shipped_weights_and_small():
     facts = Image.open(io.BytesIO(data)).text
     assert facts[picture.MADE_WITH] == picture.digest(ROOT / "weights" / "demo"), "python -m tools.picture"
     assert len(data) <= 300_000
-    assert picture.draw(ROOT / "weights" / "demo", int(facts[picture.PATIENT]), 1) == data
+    again = picture.draw(ROOT / "weights" / "demo", int(facts[picture.PATIENT]), 1)
+    assert hashlib.sha256(again).hexdigest() == hashlib.sha256(data).hexdigest()  # pytest would print the difference
     assert f"({catalogue.FRONT.as_posix()})" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
