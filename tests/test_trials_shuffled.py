@@ -89,7 +89,7 @@ def calls(cohort, tmp_path, monkeypatch):
 
 def test_an_interrupted_training_goes_on_where_it_was_and_a_finished_one_is_read(calls, cohort, tmp_path, monkeypatch):
     texts = [""] * 40
-    material = Material(tmp_path, cohort[0], texts, texts, np.zeros((40, 2)))
+    material = Material(tmp_path, cohort[0], texts, texts, np.zeros((40, 2)), reader="shuffled")
     with pytest.raises(subprocess.CalledProcessError):
         shuffled.train(material, 1)
     shuffled.train(material, 1)
