@@ -126,8 +126,8 @@ def _head(results: pd.DataFrame, how: Ablations) -> str:
     return f"""# Ablations (synthetic phantom)
 
 Made by `make experiments`; every number with its interval stands in `results.csv`. n = {first.n} validation studies
-with a report, of {first.n_patients} patients, fewer where a row leaves studies without any image; each number is the mean
-of {len(how.seeds)} seeds. The reference is the demo's training with `{how.reference}`, on all training studies.
+with a report, of {first.n_patients} patients, fewer where a row leaves studies without any image; each number is the
+mean of {len(how.seeds)} seeds. The reference is the demo's training with `{how.reference}`, on all training studies.
 
 Both directions: recall at {how.recall_at} in galleries of {how.gallery_size}. Diagnosis: balanced accuracy, eight
 classes. LVEF: mean absolute error in points, less is better. LGE: AUROC of its presence. Chance, in this order: {said}.
