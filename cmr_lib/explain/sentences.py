@@ -13,13 +13,25 @@ def none(why: str) -> str:
     return f"n = 0: {why}"
 
 
+def whom(unseen: int, why: str = "") -> str:
+    """How many test studies can be looked at, and whether there are maps of them."""
+    told = (
+        f"{unseen} test studies have an image of the plan."
+        if unseen
+        else "No test study has an image of the plan: these are maps of studies that training may have seen."
+    )
+    return f"{told} Maps: {none(why)}" if why else told
+
+
+def _with_interval(row: pd.Series, name: str, low: str, high: str, form: str = "+.2f") -> str:
+    return f"**{row[name]:{form}}** ({row[low]:{form}} to {row[high]:{form}})"
+
+
 def kinds(counted: pd.DataFrame, why: str = "") -> str:
     """The kind of image that rollout gives most to, and the one whose hiding costs most (`looking.joined`)."""
     dearest = counted.loc[counted["fall"].fillna(-9).idxmax()]
-    costs = (
-        f"hiding *{dearest.kind}* costs most: **{dearest.fall:+.2f}** ({dearest.fall_low:+.2f} to "
-        f"{dearest.fall_high:+.2f}) of the similarity, n = {dearest.n} studies."
-    )
+    fall = _with_interval(dearest, "fall", "fall_low", "fall_high")
+    costs = f"hiding *{dearest.kind}* costs most: {fall} of the similarity, n = {dearest.n} studies."
     if why:
         return f"Of the maps, {none(why)} Without any map: {costs}"
     first = counted.loc[counted["weight"].idxmax()]
@@ -36,9 +48,9 @@ def images(table: pd.DataFrame, why: str = "") -> str:
     top = table.loc[table["weight"].idxmax()]
     moment = "" if pd.isna(top.phase) else f" at {100 * top.phase:.0f} % of RR"
     return (
-        f"By the last block alone an image weighs most when it shows *{top['view']}*{moment}: **{top.weight:.3f}** "
-        f"({top.low:.3f} to {top.high:.3f}), n = {top.n} studies; if all images counted alike it would be "
-        f"{top.uniform:.3f}."
+        f"By the last block alone an image weighs most when it shows *{top['view']}*{moment}: "
+        f"{_with_interval(top, 'weight', 'low', 'high', '.3f')}, n = {top.n} studies; if all images counted alike it "
+        f"would be {top.uniform:.3f}."
     )
 
 
@@ -76,8 +88,9 @@ def used(beats: pd.DataFrame, why: str = "") -> str:
     if why:
         return none(why)
     best = beats.loc[beats["value"].idxmax()]
+    end = "." if best.low > 0 else ": **not surely**, so the map does not say what was used."
+    more = _with_interval(best, "value", "low", "high")
     return (
-        f"Insertion minus deletion: *{best['map']}* beats the order of an untrained model by **{best.value:+.2f}** "
-        f"({best.low:+.2f} to {best.high:+.2f}), n = {best.n} studies"
-        + ("." if best.low > 0 else ": **not surely**, so the map does not say what was used.")
+        f"Insertion minus deletion: *{best['map']}* beats the order of an untrained model by {more}, "
+        f"n = {best.n} studies{end}"
     )
