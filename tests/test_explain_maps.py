@@ -8,7 +8,18 @@ import toy
 from sklearn.manifold import trustworthiness
 
 from cmr_lib.evaluation import paired
-from cmr_lib.explain import against, faithful, fidelity, localise, looking, modality, newcomers, readout, rollout
+from cmr_lib.explain import (
+    against,
+    faithful,
+    fidelity,
+    localise,
+    looking,
+    modality,
+    newcomers,
+    readout,
+    rollout,
+    sentences,
+)
 from cmr_lib.models import cmrformer, text
 
 
@@ -250,3 +261,20 @@ def test_trained_maps_are_held_against_an_untrained_model_and_against_the_middle
     found = paired.every_estimate(points, ["region", "map"], localise.MEASURES, **some)
     assert len(found) == len(names) * len(localise.MEASURES)
     assert against.chance_of(points, found).round(6).tolist() == [0.1] * len(found)
+
+
+def test_the_sentence_on_what_was_used_says_so_only_where_the_interval_leaves_out_nothing():
+    beats = pd.DataFrame(
+        {"map": ["readout", "rollout"], "value": [0.1, 0.2], "low": [0.05, -0.01], "high": [0.2, 0.4], "n": 7}
+    )
+    unsure = sentences.used(beats)
+    assert "*rollout*" in unsure
+    assert "**+0.20** (-0.01 to +0.40), n = 7" in unsure
+    assert "**not surely**" in unsure
+    assert "not surely" not in sentences.used(beats.assign(low=0.01))
+
+
+def test_the_notebook_says_when_no_test_study_can_be_looked_at():
+    assert sentences.whom(3).startswith("3 test studies")
+    assert "training may have seen" in sentences.whom(0)
+    assert sentences.whom(3, "it is a set.").endswith("n = 0: it is a set.")

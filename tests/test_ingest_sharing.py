@@ -318,3 +318,11 @@ def test_the_command_shares_a_folder_and_refuses_one_that_holds_something(tmp_pa
     assert "rejects.csv" in capsys.readouterr().out
     assert deidentify.main(words) == 1
     assert "OUT holds files already" in capsys.readouterr().err
+
+
+def test_a_folder_without_a_study_is_refused_and_nothing_is_written(tmp_path, capsys):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "study.tar.xz").write_bytes(b"not read")
+    assert deidentify.main([str(tmp_path / "in"), str(tmp_path / "out"), "--key", str(tmp_path / "key")]) == 1
+    assert "No study in STUDIES" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

@@ -25,7 +25,8 @@ WORKERS = 2  # studies read at a time
 def deidentify(studies: Path, out: Path, key: bytes, workers: int = WORKERS) -> dict[str, int]:
     """Share every study below a folder; returns how many files were found, accepted, rejected and ignored.
 
-    Raises FileNotFoundError where the folder is absent, FileExistsError where `out` holds something already.
+    Raises FileNotFoundError where the folder is absent, ValueError where it holds no study, FileExistsError where `out`
+    holds something already.
     """
     if out.exists() and any(out.iterdir()):
         raise FileExistsError(
@@ -33,6 +34,8 @@ def deidentify(studies: Path, out: Path, key: bytes, workers: int = WORKERS) -> 
         )
     rows, total = [], dict.fromkeys(("found", "accepted", "rejected", "ignored"), 0)
     paths = find_studies(studies)
+    if not paths:
+        raise ValueError("No study in STUDIES: wanted one .zip or one folder of DICOM files a study, found neither.")
     for done in tqdm(share_all(paths, out, key, workers), total=len(paths), desc="studies", unit="study"):
         rows += [asdict(row) for row in done.rejects]
         total = {name: total[name] + done.counts[name] for name in total}
