@@ -121,6 +121,8 @@ def test_paired_difference_is_tighter_than_the_unpaired_one(rng):
 
 def test_wilson_interval_is_the_published_one():
     assert statistics.wilson(38, 40) == pytest.approx((0.835, 0.986), abs=5e-4)
+    assert statistics.wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # Newcombe 1998, method 3
+    assert statistics.wilson(20, 20)[0] == pytest.approx(0.8389, abs=1e-4)
     assert statistics.wilson(0, 10)[0] == 0
     assert np.isnan(statistics.wilson(0, 0)).all()
 

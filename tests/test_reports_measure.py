@@ -24,11 +24,6 @@ def test_items_are_counted_by_finding_and_status():
     assert row["f1_low"] <= row["f1"] <= row["f1_high"]
 
 
-def test_wilson_intervals_are_those_of_the_textbook():
-    assert measure._wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # Newcombe 1998, method 3
-    assert measure._wilson(20, 20)[0] == pytest.approx(0.8389, abs=1e-4)
-
-
 def test_report_scores_are_those_of_scikit_learn():
     random = np.random.default_rng(0)
     truth, said = random.random((50, 4)) < 0.4, random.random((50, 4)) < 0.5

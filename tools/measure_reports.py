@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from cmr_lib import project
+from cmr_lib.evaluation import statistics
 from cmr_lib.reports.findings import Finding, sentence_findings
 from cmr_lib.reports.numbers import numbers
 
@@ -82,7 +83,7 @@ def _scored(counts: np.ndarray, group: str) -> dict[str, object]:
     values = [_f1(*counts[draw].sum(axis=0))[2] for draw in draws]
     true, said, right = (int(number) for number in counts.sum(axis=0))
     precision, recall, f1 = _f1(true, said, right)
-    intervals = {"precision": _wilson(right, said), "recall": _wilson(right, true)}
+    intervals = {"precision": statistics.wilson(right, said), "recall": statistics.wilson(right, true)}
     intervals["f1"] = tuple(np.nanpercentile(values, [2.5, 97.5]))
     row: dict[str, object] = {"group": group, "n": len(counts), "items": true}
     for name, value in (("precision", precision), ("recall", recall), ("f1", f1)):
@@ -154,7 +155,7 @@ def attribute_rows(sentences: Sequence[Marked], found: Sequence[Sequence[Finding
                             tally[key].append(got.get(key) == gold.get(key))
     rows = []
     for name, hits in tally.items():
-        low, high = _wilson(sum(hits), len(hits))
+        low, high = statistics.wilson(sum(hits), len(hits))
         rows.append(
             {
                 "group": f"attribute {name}",
@@ -165,16 +166,6 @@ def attribute_rows(sentences: Sequence[Marked], found: Sequence[Sequence[Finding
             }
         )
     return pd.DataFrame(rows).assign(method="rules")
-
-
-def _wilson(hits: int, n: int) -> tuple[float, float]:
-    """95 % Wilson interval of a share."""
-    if not n:
-        return float("nan"), float("nan")
-    z, share = 1.959964, hits / n
-    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return middle - half, middle + half
 
 
 def differences(sentence: Marked, found: Sequence[Finding], got: set[str]) -> Iterable[str]:

@@ -103,16 +103,14 @@ def judged(material: Material, settings: Settings, shuffled: CMRformer) -> pd.Da
 
 
 def _tidy(table: pd.DataFrame, how: dict) -> pd.DataFrame:
-    pairs, parts = {method: f"{NAME} {method}" for method in rollout.METHODS}, []
-    for measure in localise.MEASURES:
-        rows = paired.estimates(table, ["region", "map"], measure, **how)
-        parts.append(rows.assign(metric=measure, chance=against.chance_of(table, rows)))
-        for region, part in table.groupby("region", sort=False):
-            better = paired.differences(part, "map", pairs, measure, **how)
-            better["map"] = better["map"] + harness.MINUS + NAME
-            parts.append(better.assign(region=region, metric=measure, chance=0.0))
-    found = pd.concat(parts, ignore_index=True).rename(columns={"region": "target", "map": "model"})
-    return found.assign(experiment=NAME, stratum="all", data=harness.PHANTOM)[harness.COLUMNS]
+    found = paired.every_estimate(table, ["region", "map"], localise.MEASURES, **how)
+    found["chance"] = against.chance_of(table, found)
+    rivals = {NAME: {method: f"{NAME} {method}" for method in rollout.METHODS}}
+    better = paired.every_difference(table, "region", "map", rivals, localise.MEASURES, **how)
+    better = better.assign(map=better["map"] + harness.MINUS + NAME, chance=0.0)
+    both = pd.concat([found, better], ignore_index=True)
+    both = both.rename(columns={"region": "target", "map": "model", "measure": "metric"})
+    return both.assign(experiment=NAME, stratum="all", data=harness.PHANTOM)[harness.COLUMNS]
 
 
 def run(material: Material, settings: Settings) -> pd.DataFrame:
