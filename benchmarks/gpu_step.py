@@ -3,22 +3,27 @@
     python -m benchmarks.gpu_step [--peer CHECKOUT] [--frames 64] [--studies 16]
 
 ViT-B/16, 224 px, a report of 512 tokens by a BERT of base size, random images and weights, by the same `train_step` as
-every training. The rate that the share is of is measured here, on a large bf16 product. With a checkout of CMR-CLIP
-(and einops and timm in PYTHONPATH) its step runs in turns with ours, as its authors configured it: fp16 autocast with
-a gradient scaler, three channels, its tower and its loss; only its weights are not downloaded. Wanted: 30 % of the rate
-or more (stretch: 45 %), at least 2 × the peer's studies a second. Without a GPU it says "not measured".
+every training, with its deterministic kernels. The rate that the share is of is measured here, on a large bf16
+product. With a checkout of CMR-CLIP (and einops and timm in PYTHONPATH) its step runs in turns with ours, as its
+authors configured it: fp16 autocast with a gradient scaler, three channels, its tower and its loss; only its weights
+are not downloaded. All studies have all frames, as the peer wants them; ours is measured without the last frame of each
+as well. Wanted: 30 % of the rate or more (stretch: 45 %), at least 2 × the peer's studies a second, with --compile.
+Without a GPU it says "not measured".
 """
 
 import argparse
+import gc
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
 from transformers import BertConfig, BertModel
 
 from benchmarks import peers
@@ -29,11 +34,12 @@ from cmr_lib.models import text
 from cmr_lib.models.cmrformer import CMRformerConfig, build
 from cmr_lib.models.video import VideoConfig
 from cmr_lib.training import step
-from cmr_lib.training.machine import NO_MEMORY, memory_savers
+from cmr_lib.training.machine import NO_MEMORY, memory_savers, reproducible
 from cmr_lib.training.pairs import Pairs
 
 PRODUCT = 8192  # side of the matrices whose product gives the card's rate
 Step = Callable[[], object]
+Side = Callable[[int], AbstractContextManager[Step]]  # of so many studies
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,16 @@ def how_of(**changed: Any) -> params.Optimiser:
     return params.Optimiser(**values | {"loss": "norm_softmax"} | changed)
 
 
-def our_step(scale: Scale, studies: int, device: torch.device, how: params.Optimiser, precision: str = "bf16") -> Step:
-    """Our training step on random studies."""
+@contextmanager
+def our_step(
+    scale: Scale,
+    studies: int,
+    device: torch.device,
+    how: params.Optimiser,
+    precision: str = "bf16",
+    complete: bool = True,
+) -> Iterator[Step]:
+    """Our training step on random studies, as `training.loop` runs it; not `complete`: each lacks its last frame."""
     video = VideoConfig(scale.side, scale.patch, "patch", scale.width, scale.depth, scale.heads)
     config = CMRformerConfig(
         video, text.plain_config(scale.bert()), scale.embed_dim, temperature=0.05, projection="relu"
@@ -78,13 +92,15 @@ def our_step(scale: Scale, studies: int, device: torch.device, how: params.Optim
     model = build(config, 0).to(device).train()
     optimiser = step.make_optimiser(model, how)
     ids, mask = scale.reports(studies, device)
-    pairs = Pairs.of(model, peers.grey(studies, scale.frames, scale.side, device.type), ids, mask)
+    images = peers.grey(studies, scale.frames, scale.side, device.type)
+    if not complete:
+        there = images.mask.clone()
+        there[:, -1] = False
+        images = replace(images, mask=there)
+    pairs = Pairs.of(model, images, ids, mask)
 
-    def run() -> object:
-        with memory_savers(model, how):
-            return step.train_step(model, optimiser, [pairs], how, precision)
-
-    return run
+    with reproducible(device), memory_savers(model, how):
+        yield lambda: step.train_step(model, optimiser, [pairs], how, precision)
 
 
 class _Peer(nn.Module):
@@ -107,7 +123,8 @@ class _Peer(nn.Module):
         return self.text_projection(mean.float()), self.video_projection(self.video(films))
 
 
-def peer_step(checkout: Path, scale: Scale, studies: int, device: torch.device) -> Step:
+@contextmanager
+def peer_step(checkout: Path, scale: Scale, studies: int, device: torch.device) -> Iterator[Step]:
     """The peer's training step (trainer/trainer.py): AdamW, fp16 autocast, gradient scaler, its own loss."""
     model = _Peer(checkout, scale).to(device).train()
     loss_of = peers.module(checkout, "model/loss.py").NormSoftmaxLoss()
@@ -125,7 +142,7 @@ def peer_step(checkout: Path, scale: Scale, studies: int, device: torch.device) 
         scaler.update()
         return loss.item()
 
-    return run
+    yield run
 
 
 # --- numbers ------------------------------------------------------------------------------------------------------
@@ -140,6 +157,14 @@ def seconds(run: Step, device: torch.device, rounds: int) -> list[float]:
         if number >= 2:
             found.append(time.perf_counter() - start)
     return found
+
+
+def _tidy() -> None:
+    """Free what the last side held, cycles too."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 def _wait(device: torch.device) -> None:
@@ -161,30 +186,34 @@ def flops_of(run: Step) -> int:
     return counter.get_total_flops()
 
 
-def largest(fits: Callable[[int], bool], limit: int = 4096) -> int:
-    """The largest batch that fits, to one part in eight; 0 when not even one study does."""
-    low, high = 0, 1
-    while high <= limit and fits(high):
-        low, high = high, 2 * high
-    while high - low > max(1, low // 8):
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+def largest(fits: Callable[[int], bool], guess: int = 1, limit: int = 4096) -> int:
+    """The largest batch that fits, to one part in eight; 0 when not even one study does. `guess`: where to begin."""
+    low, high = 0, 2 * limit
+    tried = guess
+    while low < tried < high and low < limit:
+        low, high = (tried, high) if fits(tried) else (low, tried)
+        if high > limit:
+            tried = 2 * low
+        elif low == 0:
+            tried = high // 2
+        else:
+            tried = (low + high) // 2 if high - low > max(1, low // 8) else low
     return low
 
 
-def runs(make: Callable[[int], Step]) -> Callable[[int], bool]:
+def runs(make: Side) -> Callable[[int], bool]:
     """Whether a step of so many studies fits into memory."""
 
     def fits(studies: int) -> bool:
         try:
-            make(studies)()
+            with make(studies) as run:
+                run()
         except (MemoryError, RuntimeError) as error:
             if not any(words in str(error).lower() for words in NO_MEMORY):
                 raise
             return False
         finally:
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            _tidy()
         return True
 
     return fits
@@ -193,48 +222,61 @@ def runs(make: Callable[[int], Step]) -> Callable[[int], bool]:
 def measure(
     scale: Scale, studies: int, device: torch.device, how: params.Optimiser, checkout: Path | None, rounds: int
 ) -> dict[str, Any]:
-    """Everything that is printed; the batch is the largest up to `studies` that all sides fit."""
-    sides: dict[str, Callable[[int], Step]] = {"ours": lambda count: our_step(scale, count, device, how)}
+    """Everything that is printed: our step of `studies` or as many as fit, and beside the peer's, as both fit."""
+    sides: dict[str, Side] = {"ours": lambda count: our_step(scale, count, device, how)}
     if checkout is not None:
         sides["peer"] = lambda count: peer_step(checkout, scale, count, device)
-    most = {name: largest(runs(make)) for name, make in sides.items()}
-    batch = min(studies, *most.values())
-    if batch < 2:
+    most = {name: largest(runs(make), studies) for name, make in sides.items()}
+    common = min(studies, *most.values())
+    if common < 2:
         raise MemoryError(f"Not even two studies fit ({most}): lower --frames.")
     plain = how.model_copy(update={"compile": False, "recompute": False})
-    flops = flops_of(our_step(scale, 2, device, plain)) / 2 * batch
-    times, peaks = _by_turns(sides, batch, device, rounds)
-    median, low, high = interval(times["ours"])
+    with our_step(scale, 2, device, plain) as run:
+        flops = flops_of(run) / 2
     rate = matmul_rate(device)
-    found: dict[str, Any] = {
-        "studies": batch,
-        "step_s": {"value": median, "low": low, "high": high},
-        "studies_a_second": batch / median,
-        "matmul_tflops": rate / 1e12,
-        "share_of_rate": flops / median / rate,
-        "peak_gib": peaks,
-        "largest_batch": most,
-    }
+    found: dict[str, Any] = {"matmul_tflops": rate / 1e12, "tflop_a_study": flops / 1e12, "largest_batch": most}
+    sides["incomplete"] = lambda count: our_step(scale, count, device, how, complete=False)
+    times, peaks = by_turns(sides, common, device, rounds)
+    found["together"] = _rows((times, peaks), common, flops, rate)
+    batch = min(studies, most["ours"])
+    found["alone"] = _rows(by_turns({"ours": sides["ours"]}, batch, device, rounds), batch, flops, rate)
     if checkout is not None:
         ratios = [theirs / ours for ours, theirs in zip(times["ours"], times["peer"], strict=True)]
-        found["against_peer"] = dict(zip(("value", "low", "high"), interval(ratios), strict=True))
+        found["peer_over_ours"] = dict(zip(("value", "low", "high"), interval(ratios), strict=True))
     return found
 
 
-def _by_turns(
-    sides: dict[str, Callable[[int], Step]], batch: int, device: torch.device, rounds: int
-) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Times of each side, and its peak memory, in two sittings each, so that a warm card is warm for both."""
+Sitting = tuple[dict[str, list[float]], dict[str, float]]  # seconds of each side's steps, and its peak memory in GiB
+
+
+def _rows(sitting: Sitting, studies: int, flops: float, rate: float) -> dict[str, Any]:
+    """The numbers of each side; `flops` are those of our step a study, so the peer has no share."""
+    rows: dict[str, Any] = {"studies": studies}
+    for name, times in sitting[0].items():
+        median, low, high = interval(times)
+        rows[name] = {
+            "step_s": {"value": median, "low": low, "high": high},
+            "studies_a_second": studies / median,
+            "peak_gib": sitting[1][name],
+        }
+        if name != "peer":
+            rows[name]["share_of_rate"] = flops * studies / median / rate
+    return rows
+
+
+def by_turns(sides: dict[str, Side], studies: int, device: torch.device, rounds: int) -> Sitting:
+    """Each side in two sittings, so that a warm card is warm for all."""
     times: dict[str, list[float]] = {name: [] for name in sides}
     peaks = dict.fromkeys(sides, 0.0)
     for _ in range(2):
         for name, make in sides.items():
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
-                torch.cuda.reset_peak_memory_stats()
-            times[name] += seconds(make(batch), device, rounds)
+            _tidy()
+            torch.compiler.reset()  # or blocks compiled for another batch would be made general in place of fast
+            with make(studies) as run:
+                times[name] += seconds(run, device, rounds)
             if device.type == "cuda":
                 peaks[name] = torch.cuda.max_memory_allocated() / 2**30
+            tqdm.write(f"{name}, {studies} studies: {interval(times[name])[0]:.4f} s, {peaks[name]:.1f} GiB")
     return times, peaks
 
 

@@ -1,5 +1,6 @@
 """The benchmarks of the model measure what they say, at sizes that take no time, with no peer at hand."""
 
+import contextlib
 import sys
 
 import pytest
@@ -59,10 +60,12 @@ def test_without_a_gpu_nothing_is_measured(monkeypatch, capsys):
 
 def test_our_step_trains_and_its_work_grows_with_the_batch():
     how = gpu_step.how_of()
-    run = gpu_step.our_step(TINY, 2, CPU, how, "fp32")
-    losses = [run().loss for _ in range(3)]
+    with gpu_step.our_step(TINY, 2, CPU, how, "fp32") as run:
+        losses = [run().loss for _ in range(3)]
+        two = gpu_step.flops_of(run)
     assert losses[-1] < losses[0]
-    two, four = (gpu_step.flops_of(gpu_step.our_step(TINY, count, CPU, how, "fp32")) for count in (2, 4))
+    with gpu_step.our_step(TINY, 4, CPU, how, "fp32") as run:
+        four = gpu_step.flops_of(run)
     assert two > 0
     assert four / two == pytest.approx(2, rel=0.02)  # the comparison of all pairs is not linear
 
@@ -74,22 +77,27 @@ def test_the_largest_batch_is_found_and_other_errors_are_not_taken_for_it():
                 if studies > limit:
                     raise RuntimeError(words)
 
-            return run
+            return contextlib.nullcontext(run)
 
         return make
 
     assert gpu_step.largest(gpu_step.runs(step_of(5, "CUDA out of memory."))) == 5
-    assert 50 <= gpu_step.largest(gpu_step.runs(step_of(55, "CUDA out of memory."))) <= 55
+    for guess in (1, 16, 55, 200):
+        assert 50 <= gpu_step.largest(gpu_step.runs(step_of(55, "CUDA out of memory.")), guess) <= 55
+    assert gpu_step.largest(lambda _: True, 3, limit=64) >= 64
     assert gpu_step.largest(gpu_step.runs(step_of(0, "CUDA out of memory."))) == 0
     with pytest.raises(RuntimeError, match="a bug"):
         gpu_step.largest(gpu_step.runs(step_of(5, "a bug")))
 
 
 def test_all_numbers_are_there(monkeypatch):
-    monkeypatch.setattr(gpu_step, "largest", lambda _: 3)
+    monkeypatch.setattr(gpu_step, "largest", lambda *_: 3)
     monkeypatch.setattr(gpu_step, "PRODUCT", 64)
     found = gpu_step.measure(TINY, 16, CPU, gpu_step.how_of(), None, 2)
-    assert found["studies"] == 3
-    assert found["studies_a_second"] == pytest.approx(3 / found["step_s"]["value"])
-    assert found["share_of_rate"] > 0
-    assert "against_peer" not in found
+    ours = found["alone"]["ours"]
+    assert found["alone"]["studies"] == found["together"]["studies"] == 3
+    assert ours["studies_a_second"] == pytest.approx(3 / ours["step_s"]["value"])
+    work = found["tflop_a_study"] * ours["studies_a_second"]
+    assert ours["share_of_rate"] == pytest.approx(work / found["matmul_tflops"])
+    assert found["together"]["incomplete"]["share_of_rate"] > 0
+    assert "peer_over_ours" not in found

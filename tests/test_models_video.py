@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from cmr_lib.models import attention
+from cmr_lib.models import attention, grouped
 from cmr_lib.models.attention import DividedAttention
 from cmr_lib.models.study import StudyImages
 from cmr_lib.models.video import Block, VideoConfig, VideoEncoder, patch_stem
@@ -69,6 +69,30 @@ def test_the_fused_kernel_gives_what_the_written_out_product_gives(axis, monkeyp
     wanted = layer(x, mask)
     monkeypatch.setattr(attention, "attend", attention.fused)
     torch.testing.assert_close(layer(x, mask), wanted, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("complete", [False, True])
+@pytest.mark.parametrize("axis", ["time", "space"])
+def test_tokens_grouped_before_the_projection_give_the_same_numbers_and_gradients(axis, complete):
+    layer = shaken(DividedAttention(8, 2, axis))
+    mask = torch.ones(2, 3, dtype=torch.bool) if complete else torch.tensor([[True, False, True], [True, True, True]])
+    read = nn.functional.pad(mask.repeat_interleave(4, 1), (1, 0), value=True)  # of an absent frame nobody reads
+    found = []
+    for way in (layer, lambda *given: grouped.divided(layer, *given, complete)):
+        x = torch.randn(2, 13, 8, generator=torch.Generator().manual_seed(5)).requires_grad_()
+        layer.zero_grad()
+        out = way(x, mask)[read]
+        out.square().sum().backward()
+        found.append([out.detach(), x.grad, *(weight.grad.clone() for weight in layer.parameters())])
+    torch.testing.assert_close(found[1], found[0], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("axis", ["time", "space"])
+def test_nothing_is_hidden_where_every_frame_is_there(axis):
+    layer = shaken(DividedAttention(8, 2, axis))
+    x, mask = torch.randn(2, 13, 8), torch.ones(2, 3, dtype=torch.bool)
+    torch.testing.assert_close(layer(x, mask, complete=True), layer(x, mask))
+    torch.testing.assert_close(layer.read(x, mask, complete=True), layer.read(x, mask))
 
 
 @pytest.mark.parametrize("axis", ["time", "space"])

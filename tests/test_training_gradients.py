@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,13 @@ def test_recomputed_activations_give_the_same_numbers_with_less_kept():
     assert not model.video.recompute
 
 
+def test_of_kernels_that_are_not_deterministic_nothing_is_said_and_of_all_else_it_is():
+    with machine.reproducible(torch.device("cpu")):
+        warnings.warn("cuDNN Attention defaults to a non-deterministic algorithm. To explicitly …", stacklevel=1)
+        with pytest.raises(UserWarning, match="something else"):
+            warnings.warn("something else", stacklevel=1)
+
+
 def test_blocks_are_compiled_where_asked_and_plain_again_afterwards(monkeypatch):
     model, *_, settings = world()
     asked = []
@@ -199,8 +207,9 @@ def test_blocks_are_compiled_where_asked_and_plain_again_afterwards(monkeypatch)
     with machine.memory_savers(model, settings.optim):
         assert not asked
     with machine.memory_savers(model, settings.optim.model_copy(update={"compile": True})):
-        assert asked == [(block, "inductor") for block in model.video.blocks]
-    assert all(block._compiled_call_impl is None for block in model.video.blocks)
+        blocks = [*model.video.blocks, *model.text.body.transformer.layer]
+        assert asked == [(block, "inductor") for block in blocks]
+    assert all(block._compiled_call_impl is None for block in blocks)
 
 
 COMPILED = """

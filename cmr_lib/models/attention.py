@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from cmr_lib.models import grouped
+
 Axis = Literal["time", "space"]
 
 
@@ -94,15 +96,29 @@ class DividedAttention(nn.Module):
         first = x[:, None, :, :1].expand(-1, group.shape[1], -1, -1, -1)
         return torch.cat([first, group], dim=3)
 
-    def forward(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b tokens d"]:
-        """Attention output for every token; `mask` is True where the study has the frame."""
+    def _present(
+        self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"], complete: bool
+    ) -> Bool[Tensor, "b 1 1 tokens"] | None:
+        """What the read-out token may attend to; None: everything."""
+        return None if complete else token_mask(mask, (x.shape[1] - 1) // mask.shape[1])[:, None, None]
+
+    def forward(
+        self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"], complete: bool = False
+    ) -> Float[Tensor, "b tokens d"]:
+        """Attention output for every token; `mask` is True where the study has the frame.
+
+        `complete` says that it is True everywhere: kernels without a mask are faster on a GPU.
+        """
+        if x.device.type != "cpu":
+            return grouped.divided(self, x, mask, complete)
         frames, dropout = mask.shape[1], self.dropout if self.training else 0.0
         q, k, v = self._split(x)
-        present = token_mask(mask, (x.shape[1] - 1) // frames)[:, None, None]
+        present = self._present(x, mask, complete)
         cls = attend(q[:, :, :1], k, v, present, dropout).transpose(1, 2).flatten(2)
         group = self._group(q[:, :, 1:], frames)
         # In space, all keys of a frame are present or the whole frame is absent and its output is read by nobody.
-        among = nn.functional.pad(mask, (1, 0), value=True)[:, None, None, None] if self.axis == "time" else None
+        all_there = complete or self.axis == "space"
+        among = None if all_there else nn.functional.pad(mask, (1, 0), value=True)[:, None, None, None]
         patches = self._ungroup(attend(group, self._keys(k, frames), self._keys(v, frames), among, dropout))
         return nn.functional.dropout(self.proj(torch.cat([cls, patches], dim=1)), self.dropout, self.training)
 
@@ -114,11 +130,13 @@ class DividedAttention(nn.Module):
         kv = nn.functional.linear(x, weight[d:], bias[d:])
         return q.unflatten(-1, (self.heads, -1)).transpose(1, 2), kv.unflatten(-1, (2 * self.heads, -1)).transpose(1, 2)
 
-    def read(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b 1 d"]:
+    def read(
+        self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"], complete: bool = False
+    ) -> Float[Tensor, "b 1 d"]:
         """The first row of `forward`: the read-out token's output alone."""
         q, kv = self._cls(x)
         k, v = kv.chunk(2, dim=1)
-        present = token_mask(mask, (x.shape[1] - 1) // mask.shape[1])[:, None, None]
+        present = self._present(x, mask, complete)
         out = attend(q, k, v, present, self.dropout if self.training else 0.0).transpose(1, 2).flatten(2)
         return nn.functional.dropout(self.proj(out), self.dropout, self.training)
 
@@ -136,14 +154,16 @@ class FrameByFrame(DividedAttention):
     attends to that frame alone, and the copies' outputs are averaged over the frames that the study has.
     """
 
-    def forward(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b tokens d"]:
-        """Attention output for every token; `mask` is True where the study has the frame."""
+    def forward(
+        self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"], complete: bool = False
+    ) -> Float[Tensor, "b tokens d"]:
+        """Attention output for every token; `mask` is True where the study has the frame (`complete`: everywhere)."""
         frames, dropout = mask.shape[1], self.dropout if self.training else 0.0
         q, k, v = self._split(x)
         group = self._group(q[:, :, 1:], frames)
         if self.axis == "time":
             keys, values = (self._group(tensor[:, :, 1:], frames) for tensor in (k, v))
-            among = _never_none(mask)[:, None, None, None]
+            among = None if complete else _never_none(mask)[:, None, None, None]
             out = nn.functional.pad(self.proj(self._ungroup(attend(group, keys, values, among, dropout))), (0, 0, 1, 0))
         else:
             keys, values = self._keys(k, frames), self._keys(v, frames)
@@ -163,7 +183,9 @@ class FrameByFrame(DividedAttention):
         found = attend(each, keys, values, None, self.dropout if self.training else 0.0)
         return torch.einsum("bfhqc,bf->bqhc", found, _equal_shares(mask).to(found.dtype)).flatten(2)
 
-    def read(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b 1 d"]:
+    def read(
+        self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"], complete: bool = False
+    ) -> Float[Tensor, "b 1 d"]:
         """The first row of `forward`: the read-out token's output alone."""
         if self.axis == "time":
             return torch.zeros_like(x[:, :1])

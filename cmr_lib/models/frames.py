@@ -31,14 +31,18 @@ class ImageBlock(nn.Module):
         """What the attention reads."""
         return self.norm_space(x)
 
-    def forward(self, x: Float[Tensor, "n tokens d"], mask: Bool[Tensor, "n 1"]) -> Float[Tensor, "n tokens d"]:
-        """All tokens of each image."""
-        x = x + self.space(self.norm_space(x), mask)
+    def forward(
+        self, x: Float[Tensor, "n tokens d"], mask: Bool[Tensor, "n 1"], complete: bool = False
+    ) -> Float[Tensor, "n tokens d"]:
+        """All tokens of each image; `complete`: the mask is all True."""
+        x = x + self.space(self.norm_space(x), mask, complete)
         return x + self.mlp(self.norm_mlp(x))
 
-    def read(self, x: Float[Tensor, "n tokens d"], mask: Bool[Tensor, "n 1"]) -> Float[Tensor, "n 1 d"]:
+    def read(
+        self, x: Float[Tensor, "n tokens d"], mask: Bool[Tensor, "n 1"], complete: bool = False
+    ) -> Float[Tensor, "n 1 d"]:
         """The read-out token of `forward` alone: for the last block."""
-        cls = x[:, :1] + self.space.read(self.norm_space(x), mask)
+        cls = x[:, :1] + self.space.read(self.norm_space(x), mask, complete)
         return cls + self.mlp(self.norm_mlp(cls))
 
 

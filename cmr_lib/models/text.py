@@ -153,13 +153,15 @@ class TextEncoder(nn.Module):
         """Encode reports, padded on the right; padding changes nothing.
 
         On a CPU, reports of like length go through together, each group cut to its longest: reports differ in length
-        by a factor of two, and padding costs as much as words.
+        by a factor of two, and padding costs as much as words. A GPU takes them as they are: to ask it for a length
+        would be to wait for it.
         """
+        if input_ids.device.type != "cpu":
+            return self._mean(input_ids, attention_mask)
         lengths = attention_mask.sum(1)
         order = lengths.argsort(stable=True)
-        group = CPU_GROUP if input_ids.device.type == "cpu" else len(order)
         parts = []
-        for rows in order.split(group):
+        for rows in order.split(CPU_GROUP):
             longest = int(lengths[rows[-1]])
             parts.append(self._mean(input_ids[rows, :longest], attention_mask[rows, :longest]))
         return torch.cat(parts)[order.argsort()]

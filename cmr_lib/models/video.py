@@ -124,20 +124,24 @@ class Block(nn.Module):
         """What the space attention reads: input plus time output, normalised."""
         return self.norm_space(x + self.time(self.norm_time(x), mask))
 
-    def forward(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b tokens d"]:
-        """Add space(x + time(x)), and time(x) where the residual says so, then mlp."""
-        read = self.time(self.norm_time(x), mask)
+    def forward(
+        self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"], complete: bool = False
+    ) -> Float[Tensor, "b tokens d"]:
+        """Add space(x + time(x)), and time(x) where the residual says so, then mlp; `complete`: no frame is absent."""
+        read = self.time(self.norm_time(x), mask, complete)
         base = x + read if self.residual == "time" else x
-        x = base + self.space(self.norm_space(x + read), mask)
+        x = base + self.space(self.norm_space(x + read), mask, complete)
         return x + self.mlp(self.norm_mlp(x))
 
-    def read(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b 1 d"]:
+    def read(
+        self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"], complete: bool = False
+    ) -> Float[Tensor, "b 1 d"]:
         """The read-out token of `forward`, without what only the patch tokens need: for the last block."""
         base = x[:, :1]  # before all else: gradients are summed in the order of use, and their bits depend on it
-        read = self.time(self.norm_time(x), mask)
+        read = self.time(self.norm_time(x), mask, complete)
         if self.residual == "time":
             base = base + read[:, :1]
-        cls = base + self.space.read(self.norm_space(x + read), mask)
+        cls = base + self.space.read(self.norm_space(x + read), mask, complete)
         return cls + self.mlp(self.norm_mlp(cls))
 
 
@@ -201,12 +205,14 @@ class VideoEncoder(nn.Module):
         patches = patches + self.place + self.frame(images).unsqueeze(2)
         return torch.cat([self.cls.expand(len(frames), -1, -1), patches.flatten(1, 2)], dim=1)
 
-    def read_out(self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"]) -> Float[Tensor, "b d"]:
+    def read_out(
+        self, x: Float[Tensor, "b tokens d"], mask: Bool[Tensor, "b f"], complete: bool = False
+    ) -> Float[Tensor, "b d"]:
         """The last block and the study's vector: the read-out token, or the mean of the patch tokens that exist."""
         last = self.blocks[-1]
         if self.config.readout == "cls":
-            return self.norm(last.read(x, mask))[:, 0]
-        x = self.norm(last(x, mask))[:, 1:]
+            return self.norm(last.read(x, mask, complete))[:, 0]
+        x = self.norm(last(x, mask, complete))[:, 1:]
         weight = mask.repeat_interleave(self.grid**2, 1).to(x.dtype)
         return torch.einsum("btd,bt->bd", x, weight) / weight.sum(1, keepdim=True).clamp(min=1)
 
@@ -227,15 +233,16 @@ class VideoEncoder(nn.Module):
 
     def _encode(self, images: StudyImages) -> Float[Tensor, "b d"]:
         x = self.tokens(images)
+        complete = images.mask.is_cuda and bool(images.mask.all())  # asked once; on a CPU a mask costs next to nothing
         for block in self.blocks[:-1]:
-            x = self._run(block, x, images.mask)
-        return self._run(self.read_out, x, images.mask)
+            x = self._run(block, x, images.mask, complete)
+        return self._run(self.read_out, x, images.mask, complete)
 
-    def _run(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor) -> Tensor:
+    def _run(self, block: Callable[..., Tensor], x: Tensor, mask: Tensor, complete: bool) -> Tensor:
         """A block, in training with `recompute` without keeping what is inside it (Chen et al. 2016)."""
         if not (self.recompute and torch.is_grad_enabled()):
-            return block(x, mask)
-        kept: Tensor = checkpoint(block, x, mask, use_reentrant=False)
+            return block(x, mask, complete)
+        kept: Tensor = checkpoint(block, x, mask, complete, use_reentrant=False)
         return kept
 
     def attention_maps(

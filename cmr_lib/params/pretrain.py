@@ -72,7 +72,7 @@ class Optimiser(Strict):
     accumulate: Positive  # batches whose gradients are averaged before a step
     micro_batch: Positive | None  # studies embedded at once (gradient caching); null: the whole batch
     recompute: bool  # activations of the image tower anew in the backward pass: less memory, more time
-    compile: bool  # the image tower's blocks by torch.compile
+    compile: bool  # the blocks of both towers by torch.compile
     frozen: list[Literal["image", "text"]]  # towers that keep their weights
     patience: Positive | None  # epochs without a better validation loss before it ends; the best are kept
 

@@ -28,7 +28,7 @@ def backward(
 ) -> Float32[Tensor, ""]:
     """Add `share` of the gradient of the batch's loss to the weights' gradients; returns the loss, without a graph.
 
-    A loss that is not finite adds nothing.
+    Whether the loss is finite is not asked here: on a GPU that would be to wait for it in the middle of a step.
     """
     device = model.log_scale.device
     parts = parts_of(distributed.own_rows(pairs.size), how.micro_batch)
@@ -37,8 +37,6 @@ def backward(
     else:
         image, text = _leaves(pairs, parts, device, precision)
     loss = _compare(model, distributed.gather(image), distributed.gather(text), pairs.same, how, precision)
-    if not torch.isfinite(loss):
-        return loss.detach()
     (loss * (share / distributed.processes())).backward()
     if len(parts) > 1:
         _replay(pairs, parts, device, precision, image.grad, text.grad)
@@ -51,7 +49,10 @@ def _embed(
     """Features of these rows; dropout draws depend on the rows alone, so a second pass is the same."""
     torch.manual_seed(pairs.seed + rows.start)
     with autocast(device, precision):
-        return pairs.image(rows), pairs.text(rows)
+        if device.type == "cpu":
+            return pairs.image(rows), pairs.text(rows)
+        text = pairs.text(rows)  # transformers asks the GPU about padding: first, or it waits for all the images
+        return pairs.image(rows), text
 
 
 def _leaves(pairs: Pairs, parts: list[slice], device: torch.device, precision: str) -> list[Tensor]:

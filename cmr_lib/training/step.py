@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from jaxtyping import Float32
+from torch import Tensor, nn
 
 from cmr_lib import params, project
 from cmr_lib.clips import augment
@@ -39,7 +40,10 @@ def make_optimiser(model: CMRformer, settings: params.Optimiser) -> torch.optim.
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": free, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
+    on_gpu = (
+        model.log_scale.is_cuda
+    )  # there one kernel for all weights; on a CPU the plain one, whose bits are published
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True if on_gpu else None)
 
 
 def generator_of(seed: int, what: str, epoch: int, step: int) -> torch.Generator:
@@ -64,14 +68,10 @@ def prepare(
     return StudyImages(frames=frames, mask=mask[rows], **kept).to(device)
 
 
-def temporal_qk_grad_norm(model: CMRformer) -> float:
-    """Norm of the gradient of all temporal query and key weights: 0 for ever under the published start."""
-    squares = 0.0
-    for layer in model.video.time_layers:
-        grad = layer.qkv.weight.grad
-        if grad is not None:
-            squares += float(grad[: 2 * grad.shape[1]].square().sum())
-    return math.sqrt(squares)
+def temporal_qk_squares(model: CMRformer) -> list[Float32[Tensor, ""]]:
+    """Squared norm of the gradient of each layer's temporal queries and keys: 0 for ever under the published start."""
+    grads = (layer.qkv.weight.grad for layer in model.video.time_layers)
+    return [grad[: 2 * grad.shape[1]].square().sum() for grad in grads if grad is not None]
 
 
 def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
@@ -93,13 +93,14 @@ def train_step(
     """
     optimiser.zero_grad(set_to_none=True)
     averages = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    found = [float(gradients.backward(model, pairs, how, precision, 1 / len(batches))) for pairs in batches]
-    loss, norm, temporal = sum(found) / len(found), math.nan, math.nan
-    if math.isfinite(loss):
-        distributed.sum_gradients(model.parameters())
-        temporal = temporal_qk_grad_norm(model)
-        norm = float(nn.utils.clip_grad_norm_(model.parameters(), how.clip_norm))
-    if not math.isfinite(norm):
+    losses = [gradients.backward(model, pairs, how, precision, 1 / len(batches)) for pairs in batches]
+    distributed.sum_gradients(model.parameters())
+    squares = temporal_qk_squares(model)
+    norm = nn.utils.clip_grad_norm_(model.parameters(), how.clip_norm)
+    # All numbers at once: each question to a GPU waits until it has done all that it was given.
+    norm, *found = torch.stack([norm, *losses, *squares]).tolist()
+    loss, temporal = sum(found[: len(losses)]) / len(losses), math.sqrt(sum(found[len(losses) :]))
+    if not (math.isfinite(loss) and math.isfinite(norm)):
         optimiser.zero_grad(set_to_none=True)
         model.load_state_dict(averages, strict=False)
         return StepResult(loss, norm, temporal, done=False)
