@@ -7,6 +7,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,8 +28,14 @@ for _name, _value in _reproducible_environment().items():
         os.environ[_name] = _value
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["DVC_NO_ANALYTICS"] = "1"
+os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(Path(tempfile.gettempdir()) / "cmr-hypothesis")  # not beside the code
 # What tests read of toy splits is no reading of the demo's test split.
 os.environ["CMR_TEST_SPLIT_LOG"] = str(Path(tempfile.gettempdir()) / f"cmr-tests-{os.getpid()}" / "readings.jsonl")
+
+
+# Hypothesis tries the same examples in every run: a test that fails for one person fails for all.
+hypothesis.settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("reproducible")
 
 
 def real_data_folder() -> Path | None:

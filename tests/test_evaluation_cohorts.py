@@ -102,6 +102,7 @@ def test_a_diagnosis_with_one_training_study_takes_no_part_and_no_diagnosis_give
     assert diagnoses.few_shots(own.image, studies, known, SETTINGS).empty
     assert diagnoses.neighbours(own.image, studies, known, SETTINGS)[0].empty
     assert diagnoses.calibrate(own.image, studies, None, known, SETTINGS).table.empty
+    assert diagnoses.abstain(own.image, studies, None, known, SETTINGS).empty
     assert diagnoses.by_subgroup(bare, pd.DataFrame(columns=["row", "true", "predicted"]), studies, SETTINGS).empty
 
 
@@ -116,6 +117,31 @@ def test_temperature_and_penalty_do_not_read_the_test_split(own, every):
     )
     assert one == pytest.approx(two)
     assert outcome.probe.weight == pytest.approx(every[0].probe.weight)
+
+
+def test_the_probe_is_right_more_often_where_it_is_surer_and_answers_all_in_the_end(own, every):
+    outcome, known = every
+    curve = diagnoses.abstain(own.image, own.studies, outcome.probe, known, SETTINGS).set_index("share")
+    right = (outcome.predictions["true"] == outcome.predictions["predicted"]).mean()
+    assert curve.loc[1.0, "value"] == pytest.approx(right)
+    assert curve.loc[0.5, "value"] >= curve.loc[1.0, "value"]
+    assert curve.loc[1.0, "n"] == (own.studies["split"] == "test").sum()
+
+
+def test_a_decision_curve_reads_probabilities_that_validation_bore_out(own, every):
+    direction = np.zeros((1, own.image.shape[1]))
+    scored = findings.score(own.image, own.studies, own.studies[["lge"]], direction, judges_of(own, every).findings)
+    curve = findings.decide(scored, "lge", SETTINGS)
+    bold = scored.scores["linear probe"] * 0.98 + 0.01
+    squeezed = findings.Scored(scored.studies, scored.truth, {**scored.scores, "linear probe": bold / 4 + 0.7})
+    again = findings.decide(squeezed, "lge", SETTINGS)  # far too sure of everybody: validation takes that back
+    assert len(curve)
+    assert (curve["gain"] > 0).any()
+    assert np.abs(again["value"] - curve["value"]).max() < 0.1
+    assert findings.decide(scored, "unheard_of", SETTINGS).empty
+    assert findings.decide(
+        findings.score(own.image, own.studies, own.studies[["lge"]], direction, {}), "lge", SETTINGS
+    ).empty
 
 
 def test_thresholds_come_from_validation_and_the_better_way_is_named_after_holm(own, every):

@@ -10,12 +10,14 @@ from matplotlib.text import Text
 
 from cmr_lib.evaluation import calibration, quantities
 from cmr_lib.evaluation import classification as probes
+from cmr_lib.evaluation import decisions as worth
 from cmr_lib.evaluation import results as summary
 from cmr_lib.evaluation import retrieval as search
 from cmr_lib.figures import (
     atlas,
     classification,
     clips,
+    decisions,
     hospital,
     looking,
     maps,
@@ -160,6 +162,9 @@ AGREEMENT = quantities.quantity_table(
 NUMBERS = {"value": 0.7, "low": 0.6, "high": 0.8, "n": 40, "n_patients": 35, "chance": 0.5}
 FEW = pd.DataFrame([{"shots": shots, **NUMBERS, "episode_low": 0.65, "episode_high": 0.75} for shots in (1, 4)])
 SURE = calibration.reliability(np.stack([RNG.integers(0, 2, 60), RNG.random(60)], axis=1).astype(float))
+PAIRS = np.stack([RNG.integers(0, 2, 60), RNG.random(60)], axis=1).astype(float)
+BENEFIT = worth.decision_curve(PAIRS, range(60), 20, 0)
+SILENT = worth.abstention_curve(PAIRS, range(60), 20, 0)
 FOREST = pd.DataFrame(
     [
         {"number": "balanced accuracy", "by": by, "group": group, **NUMBERS}
@@ -204,6 +209,10 @@ FIGURES = {
     "no_few_shots": lambda: classification.few_shots(FEW.iloc[:0], 0.9),
     "reliability": lambda: classification.reliability({"linear probe": SURE, "with temperature": SURE}),
     "no_reliability": lambda: classification.reliability({}),
+    "decision_curve": lambda: decisions.decision_curve(BENEFIT, "late enhancement"),
+    "no_decision_curve": lambda: decisions.decision_curve(BENEFIT.iloc[:0], "late enhancement"),
+    "abstention": lambda: decisions.abstention(SILENT),
+    "no_abstention": lambda: decisions.abstention(SILENT.iloc[:0]),
     "forest": lambda: classification.forest(FOREST),
     "no_forest": lambda: classification.forest(FOREST.iloc[:0]),
     "cohorts": lambda: classification.cohorts(ABROAD),
@@ -296,7 +305,7 @@ def test_equal_figures_have_equal_places_although_the_solver_adds_in_the_order_o
 
 
 WITH_N = ("recall", "ranks", "confusion", "auroc", "lvef", "umap", "results", "time", "joint", "hearts", "newcomers",
-          "worth", "localised", "beat", "kinds", "spoiled")  # fmt: skip
+          "worth", "localised", "beat", "kinds", "spoiled", "decision_curve", "abstention")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WITH_N)

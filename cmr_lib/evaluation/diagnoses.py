@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from cmr_lib import labels, params
-from cmr_lib.evaluation import calibration, classification, fewshot, held_out, statistics, subgroups
+from cmr_lib.evaluation import calibration, classification, decisions, fewshot, held_out, statistics, subgroups
 from cmr_lib.evaluation.probes import Probe, in_order
 from cmr_lib.types import Split
 
@@ -137,6 +137,17 @@ def calibrate(
             numbers = statistics.summarise(judged, patients, statistic, settings.bootstrap, settings.seed)
             rows.append({"task": f"{EVERY} diagnosis", "method": method, "metric": metric, **numbers})
     return Calibrated(heat, pd.DataFrame(rows, columns=classification.COLUMNS), curves)
+
+
+def abstain(
+    image: Embeddings, studies: pd.DataFrame, probe: Probe | None, known: Labelled, settings: params.Classification
+) -> pd.DataFrame:
+    """Accuracy over every diagnosis by the share of test studies that the probe answers (decisions.ABSTENTION)."""
+    if probe is None:
+        return pd.DataFrame(columns=decisions.ABSTENTION)
+    test = known.rows["test"]
+    judged = calibration.top_class(in_order(image[test], probe, known.classes), known.codes[test])
+    return decisions.abstention_curve(judged, studies["patient_key"].iloc[test], settings.bootstrap, settings.seed)
 
 
 def with_views(studies: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from cmr_lib import params
-from cmr_lib.evaluation import classification, comparison, held_out, operating, prompts, questions
+from cmr_lib.evaluation import classification, comparison, decisions, held_out, operating, prompts, questions
 from cmr_lib.evaluation.probes import Probe, apply_probe
 from cmr_lib.types import Split
 
@@ -147,3 +147,18 @@ def summary_rows(points: pd.DataFrame, specificity: float) -> pd.DataFrame:
     names = {"sensitivity": f"sensitivity_at_{100 * specificity:.0f}_specificity"}
     rows = pd.concat(kept).sort_index(kind="stable")
     return rows.assign(task=rows["finding"], metric=rows["metric"].replace(names))
+
+
+def decide(scored: Scored, name: str, settings: params.Classification) -> pd.DataFrame:
+    """What acting on the probe's probability of one finding is worth, on test (decisions.CURVE).
+
+    Probabilities are set right on validation first: probes are fitted as if half of the studies had the finding.
+    Empty where the finding was not judged or validation has one answer only.
+    """
+    if name not in scored.truth.columns:
+        return pd.DataFrame(columns=decisions.CURVE)
+    validation, test = (scored.pairs(PROBE, name, split) for split in (Split.VALIDATION, Split.TEST))
+    if np.isnan(test).any() or not len(test) or len(np.unique(validation[:, 0])) < 2:
+        return pd.DataFrame(columns=decisions.CURVE)
+    patients = scored.studies["patient_key"].iloc[scored.rows(Split.TEST)]
+    return decisions.decision_curve(decisions.Platt.of(validation)(test), patients, settings.bootstrap, settings.seed)
