@@ -30,7 +30,7 @@ from cmr_lib.evaluation.material import Baselines, Material, Settings, Supervise
 from cmr_lib.models import pretrained
 from cmr_lib.training.start import start
 from cmr_lib.trials import supervised, teaching
-from cmr_lib.types import Sequence, View
+from cmr_lib.types import Sequence, Split, View
 from tests.toy import PHASES, SIZE, disc, toy_settings
 
 PLAN = toy_settings().frames
@@ -340,6 +340,20 @@ def test_a_tower_learns_from_labels_and_a_finished_row_is_not_trained_again(mate
     pd.testing.assert_frame_equal(again.set_index(["target", "model", "metric"]), table)
     with pytest.raises(AssertionError, match="trained again"):
         supervised.run(material, SETTINGS.model_copy(update={"seed": 2}))
+
+
+def test_a_row_may_have_smaller_batches_and_be_asked_of_fewer_studies(material, kept, monkeypatch):
+    row = SETTINGS.supervised.rows[0].model_copy(update={"epochs": 1, "batch_studies": 2, "answered": 4})
+    sizes, real = [], dataset.collate
+    monkeypatch.setattr(teaching.dataset, "collate", lambda studies: sizes.append(len(studies)) or real(studies))
+    monkeypatch.setattr(teaching, "answer", lambda model, studies, *_: np.zeros((len(studies), 3)))
+    found = supervised.learned(row, material, ["NOR", "DCM"], SETTINGS)
+    asked = np.isfinite(found).all(axis=1)
+    assert set(sizes) == {2}
+    assert 2 <= asked.sum() <= 4
+    patients, test = material.studies["patient_key"], material.rows(Split.TEST)
+    assert set(np.flatnonzero(asked)) <= set(test)
+    assert not set(patients[asked]) & set(patients[test[~asked[test]]])  # patients are asked whole
 
 
 def test_fine_tuning_starts_from_the_demos_weights_and_scratch_does_not(material):

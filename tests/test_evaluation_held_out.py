@@ -135,7 +135,10 @@ PICKS = re.compile(
 MEMBER = re.compile(r"\bSplit\.TEST\b")
 ANY = re.compile(r"[=!]= *split\.value")  # of a split in a variable, which may be the test split
 NEVER_TEST = {"cmr_lib/evaluation/guards.py"}  # its variable is train or validation
-ASKED = re.compile(r"(?:material|scored)\.(?:rows|pairs)\([^()]*Split\.TEST\)")  # these two ask at the door
+# These ask at the door.
+ASKED = re.compile(
+    r"(?:material|scored)\.(?:rows|pairs)\([^()]*Split\.TEST\)|cohort\.seen\([^()]*Split\.TEST\b[^()]*\)"
+)
 
 
 def code_of(text: str) -> str:

@@ -16,7 +16,7 @@ import pandas as pd
 from cmr_lib import params, project
 from cmr_lib.evaluation import baselines, ceiling, controls, guards, lge_shuffle, negation
 from cmr_lib.evaluation.material import Material, Settings
-from cmr_lib.trials import ablations, seeds, shuffled, supervised
+from cmr_lib.trials import ablations, bodies, seeds, shuffled, supervised
 from cmr_lib.trials.settings import Trials
 
 FOLDER = Path("experiments")
@@ -25,7 +25,7 @@ READING = {
     module.NAME: module
     for module in (baselines, lge_shuffle, ceiling, controls, guards, negation, supervised, shuffled)
 }
-TRAINING = {module.NAME: module for module in (seeds, ablations)}
+TRAINING = {module.NAME: module for module in (seeds, ablations, bodies)}
 EXPERIMENTS = READING | TRAINING
 ESTIMATE = ["value", "low", "high", "n", "n_patients", "chance", "lowest_seed", "highest_seed"]
 

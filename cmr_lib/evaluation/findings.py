@@ -157,7 +157,7 @@ def decide(scored: Scored, name: str, settings: params.Classification) -> pd.Dat
     """
     if name not in scored.truth.columns:
         return pd.DataFrame(columns=decisions.CURVE)
-    validation, test = (scored.pairs(PROBE, name, split) for split in (Split.VALIDATION, Split.TEST))
+    test, validation = scored.pairs(PROBE, name, Split.TEST), scored.pairs(PROBE, name, Split.VALIDATION)
     if np.isnan(test).any() or not len(test) or len(np.unique(validation[:, 0])) < 2:
         return pd.DataFrame(columns=decisions.CURVE)
     patients = scored.studies["patient_key"].iloc[scored.rows(Split.TEST)]

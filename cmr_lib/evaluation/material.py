@@ -47,6 +47,8 @@ class SupervisedRow(_Strict):
     learning_rate: Annotated[float, Field(gt=0)]
     studies: Annotated[int, Field(ge=2)] | None  # training studies, whole patients; null: all
     film: tuple[int, int] | None  # frames and side in pixels of what a torchvision body is given; null: its own
+    batch_studies: Annotated[int, Field(ge=2)] | None = None  # null: that of all rows
+    answered: Annotated[int, Field(ge=2)] | None = None  # test studies that are asked, whole patients; null: all
 
 
 class Supervised(_Strict):

@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from cmr_lib.evaluation.material import Supervised
+
 TARGETS = ("image_to_report", "report_to_image", "diagnosis", "lvef_percent", "lge")
 REFERENCE = "reference"
 
@@ -58,3 +60,4 @@ class Trials(_Strict):
 
     seeds: Seeds
     ablations: Ablations
+    bodies: Supervised | None = None

@@ -53,18 +53,16 @@ def learned(row: SupervisedRow, material: Material, classes: list[str], settings
     studies, plan = material.studies, material.plan
     rows = subset(studies["patient_key"], material.rows(Split.TRAIN), row.studies, seed)
     rows = rows[studies["diagnosis"].iloc[rows].isin(classes).to_numpy()]
-    codes = studies["diagnosis"].iloc[rows].map({name: code for code, name in enumerate(classes)}).to_numpy(dtype=int)
-    lvef = studies["lvef"].iloc[rows].to_numpy(dtype=float)
-    mean, spread = float(np.nanmean(lvef)), float(np.nanstd(lvef))
-    counts = np.bincount(codes, minlength=len(classes))
-    weights = len(codes) / (len(classes) * np.maximum(counts, 1))
     keys = studies["study_key"]
     shown = dataset.StudyDataset(material.clips, keys.iloc[rows].tolist(), plan)
     model = teaching.classifier(row, material.root / "pretrain" / "model", len(classes), seed)
-    teaching.train(model, teaching.Taught(shown, codes, (lvef - mean) / spread, weights), row, how, seed)
-    test, found = material.rows(Split.TEST), np.full((len(studies), len(classes) + 1), np.nan)
+    diagnosis, lvef = studies["diagnosis"].iloc[rows], studies["lvef"].iloc[rows].to_numpy(dtype=float)
+    taught, scale = teaching.lesson(shown, diagnosis, lvef, classes)
+    teaching.train(model, taught, row, how, seed)
+    test = subset(studies["patient_key"], material.rows(Split.TEST), row.answered, seed)
+    found = np.full((len(studies), len(classes) + 1), np.nan)
     asked = dataset.StudyDataset(material.clips, keys.iloc[test].tolist(), plan)
-    found[test] = teaching.answer(model, asked, mean, spread)
+    found[test] = teaching.answer(model, asked, scale)
     project.write_array(path, found)
     return found
 
@@ -79,12 +77,11 @@ def _digest(row: SupervisedRow, material: Material, settings: Settings) -> str:
 
 # --- the table ---------------------------------------------------------------------------------------------------
 def compare(
-    studies: pd.DataFrame, answers: dict[str, Answers], probe: Answers, classes: list[str], settings: Settings
+    studies: pd.DataFrame, everyone: dict[str, Answers], against: str, classes: list[str], settings: Settings
 ) -> pd.DataFrame:
-    """Every row and the linear probe: balanced accuracy, macro-AUROC, LVEF error; then the paired differences."""
+    """Everyone's balanced accuracy, macro-AUROC and LVEF error; then the paired differences to one of them."""
     target = harness.diagnosis_target(studies, "all classes", classes)
     lvef, rows = studies["lvef"].to_numpy(dtype=float), []
-    everyone = {**answers, PROBE: probe}
 
     def columns(task: str, said: Answers) -> np.ndarray:
         if task == "lvef_percent":
@@ -104,7 +101,8 @@ def compare(
         rows += [
             harness.row({**place, "model": name}, one, patients, statistic, settings) for name, one in found.items()
         ]
-        pairs = [(name, PROBE) for name in answers] + [(TUNED, SCRATCH)] * ({TUNED, SCRATCH} <= set(answers))
+        pairs = [(name, against) for name in everyone if name != against]
+        pairs += [(TUNED, SCRATCH)] * ({TUNED, SCRATCH} <= set(everyone) - {against})
         for one, other in pairs:
             where = {**place, "model": f"{one}{MINUS}{other}"}
             rows.append(harness.difference_row(where, found[one], found[other], patients, statistic, settings))
@@ -143,4 +141,5 @@ def run(material: Material, settings: Settings) -> pd.DataFrame:
     seen = set(material.studies["diagnosis"].iloc[material.rows(Split.TRAIN)])
     classes = [code.value for code in labels.Diagnosis if code.value in seen]
     answers = {row.name: learned(row, material, classes, settings) for row in settings.supervised.rows}
-    return compare(material.studies, answers, probed(material, classes, settings), classes, settings)
+    everyone = {**answers, PROBE: probed(material, classes, settings)}
+    return compare(material.studies, everyone, PROBE, classes, settings)

@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -46,9 +47,14 @@ def classifier(row: SupervisedRow, folder: Path, classes: int, seed: int) -> Cla
         changed = {} if row.name == SCRATCH else {"name": row.name, "film": row.film and tuple(row.film)}
         config = dataclasses.replace(config, video=dataclasses.replace(config.video, **changed))
         model = cmrformer.build(config, project.seed_for(seed, "tower", row.name))
+    return headed(model.video, row.name, classes, seed)
+
+
+def headed(tower: nn.Module, name: str, classes: int, seed: int) -> Classifier:
+    """A tower with a new head, a function of the seed and the row's name."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(project.seed_for(seed, "head", row.name))
-        return Classifier(model.video, getattr(model.video, "width", config.video.width), classes)
+        torch.manual_seed(project.seed_for(seed, "head", name))
+        return Classifier(tower, tower.width, classes)
 
 
 # --- training ----------------------------------------------------------------------------------------------------
@@ -77,6 +83,25 @@ class Taught:
     weights: Float[np.ndarray, " classes"]
 
 
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """Mean and spread of the training studies' LVEF in %, in which a tower learns it."""
+
+    mean: float
+    spread: float
+
+
+def lesson(
+    shown: dataset.StudyDataset, diagnosis: pd.Series, lvef: Float[np.ndarray, " studies"], classes: list[str]
+) -> tuple[Taught, Scale]:
+    """What is taught of the studies that are shown; their diagnoses are among the classes."""
+    codes = diagnosis.map({name: code for code, name in enumerate(classes)}).to_numpy(dtype=int)
+    scale = Scale(float(np.nanmean(lvef)), float(np.nanstd(lvef)))
+    counts = np.bincount(codes, minlength=len(classes))
+    weights = len(codes) / (len(classes) * np.maximum(counts, 1))
+    return Taught(shown, codes, (lvef - scale.mean) / scale.spread, weights), scale
+
+
 def train(model: Classifier, taught: Taught, row: SupervisedRow, how: Supervised, seed: int) -> None:
     """Train in place; a rest of an epoch that is no whole batch is left out."""
     optimiser = torch.optim.AdamW(model.parameters(), lr=row.learning_rate, weight_decay=how.weight_decay)
@@ -85,13 +110,14 @@ def train(model: Classifier, taught: Taught, row: SupervisedRow, how: Supervised
         torch.tensor(taught.lvef).float(),
         torch.tensor(taught.weights).float(),
     )
-    per_epoch = len(taught.codes) // how.batch_studies
+    size = row.batch_studies or how.batch_studies
+    per_epoch = len(taught.codes) // size
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: rate(step, row.epochs * per_epoch))
     model.train()
     for epoch in tqdm(range(row.epochs), row.name, unit="epoch", disable=None):
         order = project.rng(seed, "order", row.name, epoch).permutation(len(taught.codes))
         for step in range(per_epoch):
-            rows = order[step * how.batch_studies : (step + 1) * how.batch_studies]
+            rows = order[step * size : (step + 1) * size]
             batch = dataset.collate([taught.studies[int(place)] for place in rows])
             draw = torch.Generator().manual_seed(project.seed_for(seed, "augment", row.name, epoch, step))
             frames = augment.augment(batch["frames"], how.augment, taught.studies.plan.crop_px, draw)
@@ -105,12 +131,12 @@ def train(model: Classifier, taught: Taught, row: SupervisedRow, how: Supervised
 
 
 @torch.inference_mode()
-def answer(model: Classifier, studies: dataset.StudyDataset, mean: float, spread: float) -> Answers:
+def answer(model: Classifier, studies: dataset.StudyDataset, scale: Scale) -> Answers:
     """Probabilities of the classes and LVEF in % of all studies, in order."""
     model.eval()
     found = []
     for batch in dataset.batches(studies, 32):
         frames = augment.centre_crop(batch["frames"], studies.plan.crop_px)
         scores = model(StudyImages.of(batch, frames=frames)).double()
-        found.append(torch.cat([scores[:, :-1].softmax(1), scores[:, -1:] * spread + mean], dim=1).numpy())
+        found.append(torch.cat([scores[:, :-1].softmax(1), scores[:, -1:] * scale.spread + scale.mean], dim=1).numpy())
     return np.concatenate(found)
