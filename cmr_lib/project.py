@@ -257,9 +257,9 @@ def run_record(**facts: Any) -> dict[str, Any]:
     }
 
 
-# fp32 on two threads with the instruction set capped at AVX2. The bytes of what is trained still differ from one kind of
-# machine to another (LOG.md, 2026-11-26): "AVX2" lets MKL choose how many threads it uses, "AVX2,STRICT" would not. The
-# runner sets these before any numerical library is imported.
+# fp32 on two threads with the instruction set capped at AVX2. The bytes of what is trained still differ from one kind
+# of machine to another (LOG.md, 2026-11-26): "AVX2" lets MKL choose how many threads it uses, "AVX2,STRICT" would not.
+# The runner sets these before any numerical library is imported.
 REPRODUCIBLE_ENVIRONMENT: dict[str, str] = {
     "OMP_NUM_THREADS": "2",
     "MKL_NUM_THREADS": "2",
