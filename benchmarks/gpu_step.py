@@ -276,7 +276,9 @@ def by_turns(sides: dict[str, Side], studies: int, device: torch.device, rounds:
                 times[name] += seconds(run, device, rounds)
             if device.type == "cuda":
                 peaks[name] = torch.cuda.max_memory_allocated() / 2**30
-            tqdm.write(f"{name}, {studies} studies: {interval(times[name])[0]:.4f} s, {peaks[name]:.1f} GiB")
+            median, low, high = interval(times[name])
+            steps = f"{median:.4f} s ({low:.4f} to {high:.4f}, n = {len(times[name])})"
+            tqdm.write(f"{name}, {studies} studies: {steps}, {peaks[name]:.1f} GiB")
     return times, peaks
 
 

@@ -37,7 +37,7 @@ def info_nce(
 def norm_softmax(
     image_embedding: Float[Tensor, "b embed"],
     text_embedding: Float[Tensor, "b embed"],
-    temperature: float = PUBLISHED_TEMPERATURE,
+    temperature: Float[Tensor, ""] | float = PUBLISHED_TEMPERATURE,
 ) -> Float32[Tensor, ""]:
     """The published loss (Zhai & Wu 2018, as Bain et al. 2021 use it): both directions summed, temperature T fixed.
 

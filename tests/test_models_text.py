@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import BertConfig, BertModel
+from transformers import AutoConfig, AutoModel, BertConfig, BertModel
 
 from cmr_lib.models import text
 from tests.toy import toy_settings
@@ -127,3 +127,23 @@ def test_an_absent_model_is_refused_without_a_download(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(OSError, match="no-such"):
         text.load_pretrained("no-such/model", 32)
+
+
+@pytest.mark.parametrize("kind", text.TAKE_PAIRS)
+def test_a_mask_of_pairs_means_to_an_encoder_what_the_mask_of_tokens_means(kind):
+    torch.manual_seed(0)
+    short = {"distilbert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 32}}
+    long = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    body = AutoModel.from_config(AutoConfig.for_model(kind, vocab_size=50, **short.get(kind, long))).eval()
+    assert body.config._attn_implementation == "sdpa"
+    ids, mask = torch.randint(1, 50, (3, 7)), torch.arange(7) < torch.tensor([[7], [4], [1]])
+    plain = body(input_ids=ids, attention_mask=mask).last_hidden_state
+    pairs = body(input_ids=ids, attention_mask=text.of_pairs(mask)).last_hidden_state
+    torch.testing.assert_close(pairs[mask], plain[mask], rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(body(input_ids=ids).last_hidden_state[mask], plain[mask])
+
+
+def test_an_encoder_told_of_no_padding_reads_as_with_a_mask_of_all_tokens():
+    ids, tower = torch.randint(5, 50, (3, 7)), small()
+    with torch.no_grad():
+        torch.testing.assert_close(tower(ids, None), tower(ids, torch.ones(3, 7, dtype=torch.bool)))

@@ -202,13 +202,17 @@ def test_of_kernels_that_are_not_deterministic_nothing_is_said_and_of_all_else_i
 
 def test_blocks_are_compiled_where_asked_and_plain_again_afterwards(monkeypatch):
     model, *_, settings = world()
-    asked = []
+    asked, doors = [], []
     monkeypatch.setattr(nn.Module, "compile", lambda block, backend: asked.append((block, backend)))
+    monkeypatch.setattr(torch, "compile", lambda door, backend: doors.append((door, backend)) or door)
     with machine.memory_savers(model, settings.optim):
         assert not asked
+        assert not doors
     with machine.memory_savers(model, settings.optim.model_copy(update={"compile": True})):
         blocks = [*model.video.blocks, *model.text.body.transformer.layer]
         assert asked == [(block, "inductor") for block in blocks]
+        assert doors == [(model.video.read_out, "inductor")]
+    assert "read_out" not in vars(model.video)
     assert all(block._compiled_call_impl is None for block in blocks)
 
 

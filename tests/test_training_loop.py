@@ -111,16 +111,35 @@ def test_the_temperature_is_held_after_a_step():
         assert float(model.log_scale.detach()) <= math.log(100.0) + 1e-6
 
 
-def test_a_step_that_is_not_finite_changes_nothing():
+def fused(model):
+    """AdamW in one kernel, which a GPU gets: on a CPU it reads the same flag."""
+    return torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+
+
+@pytest.mark.parametrize("made", ["plain", "fused"])
+def test_a_step_that_is_not_finite_changes_nothing(made):
     model, tokenizer, train, texts, _, settings = world()
     images, ids, mask = prepared(settings, train, tokenizer, texts)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     images.frames[0, 0, 0, 0, 0] = math.nan
-    optimiser = step.make_optimiser(model, settings.optim)
+    optimiser = step.make_optimiser(model, settings.optim) if made == "plain" else fused(model)
     result = step.train_step(model, optimiser, [Pairs.of(model, images, ids, mask)], settings.optim)
     assert not result.done
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
-    assert not optimiser.state
+    assert not any(value.any() for state in optimiser.state.values() for value in state.values())  # no step is counted
+
+
+def test_the_fused_optimiser_moves_the_weights_where_the_plain_one_does():
+    ends = []
+    for make in (fused, lambda model: torch.optim.AdamW(model.parameters(), lr=1e-3)):
+        model, tokenizer, train, texts, _, settings = world()
+        images, ids, mask = prepared(settings, train, tokenizer, texts)
+        optimiser = make(model)
+        for _ in range(3):
+            assert step.train_step(model, optimiser, [Pairs.of(model, images, ids, mask)], settings.optim).done
+        ends.append(model.state_dict())
+    for name, weight in ends[0].items():
+        torch.testing.assert_close(weight, ends[1][name], rtol=1e-4, atol=1e-5)
 
 
 def test_alignment_and_uniformity_by_hand():

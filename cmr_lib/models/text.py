@@ -27,6 +27,7 @@ from cmr_lib.models.vocabulary import SPECIAL, learn
 from cmr_lib.models.weights import WeightsError, read_pickle
 
 CPU_GROUP = 16
+TAKE_PAIRS = ("bert", "distilbert")  # kinds of encoder whose fused attention is handed a mask of pairs as it is
 PICKLE = "pytorch_model.bin"
 HEADS = ("cls.", "classifier.", "qa_outputs.", "vocab_", "lm_head.", "pooler.")  # of other tasks, left out
 _MAY_LACK = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
@@ -131,6 +132,20 @@ def _body(name: str, common: dict[str, Any]) -> nn.Module:
     return body
 
 
+def mask_for(body: nn.Module, mask: Bool[Tensor, "b tokens"] | None) -> Bool[Tensor, "b ..."] | None:
+    """The mask as the encoder takes it without looking into it, where it does so: on a GPU a look is a wait.
+
+    transformers asks a mask of two axes whether anything is padded at all; one for every pair of tokens it hands on.
+    """
+    told = body.config.model_type in TAKE_PAIRS and body.config._attn_implementation == "sdpa"
+    return mask if mask is None or mask.device.type == "cpu" or not told else of_pairs(mask)
+
+
+def of_pairs(mask: Bool[Tensor, "b tokens"]) -> Bool[Tensor, "b 1 tokens tokens"]:
+    """For every pair of tokens, whether the second is there."""
+    return mask[:, None, None].expand(-1, 1, mask.shape[1], -1)
+
+
 class TextEncoder(nn.Module):
     """Token numbers of a report → one vector: the mean of the encoder's outputs over the tokens that exist.
 
@@ -148,15 +163,15 @@ class TextEncoder(nn.Module):
         self.width = int(self.body.config.hidden_size)
 
     def forward(
-        self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"]
+        self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"] | None
     ) -> Float[Tensor, "b d"]:
-        """Encode reports, padded on the right; padding changes nothing.
+        """Encode reports, padded on the right (None: not at all); padding changes nothing.
 
         On a CPU, reports of like length go through together, each group cut to its longest: reports differ in length
         by a factor of two, and padding costs as much as words. A GPU takes them as they are: to ask it for a length
         would be to wait for it.
         """
-        if input_ids.device.type != "cpu":
+        if attention_mask is None or input_ids.device.type != "cpu":
             return self._mean(input_ids, attention_mask)
         lengths = attention_mask.sum(1)
         order = lengths.argsort(stable=True)
@@ -167,10 +182,13 @@ class TextEncoder(nn.Module):
         return torch.cat(parts)[order.argsort()]
 
     def _mean(
-        self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"]
+        self, input_ids: Int64[Tensor, "b tokens"], attention_mask: Bool[Tensor, "b tokens"] | None
     ) -> Float[Tensor, "b d"]:
-        hidden = self.body(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        told = mask_for(self.body, attention_mask)
+        hidden = self.body(input_ids=input_ids, attention_mask=told).last_hidden_state
         if self.pool == "cls":
             return hidden[:, 0]
+        if attention_mask is None:
+            return hidden.mean(1)
         weight = attention_mask.to(hidden.dtype)
         return torch.einsum("btd,bt->bd", hidden, weight) / weight.sum(1, keepdim=True).clamp(min=1)

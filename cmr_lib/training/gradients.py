@@ -49,10 +49,7 @@ def _embed(
     """Features of these rows; dropout draws depend on the rows alone, so a second pass is the same."""
     torch.manual_seed(pairs.seed + rows.start)
     with autocast(device, precision):
-        if device.type == "cpu":
-            return pairs.image(rows), pairs.text(rows)
-        text = pairs.text(rows)  # transformers asks the GPU about padding: first, or it waits for all the images
-        return pairs.image(rows), text
+        return pairs.image(rows), pairs.text(rows)
 
 
 def _leaves(pairs: Pairs, parts: list[slice], device: torch.device, precision: str) -> list[Tensor]:
@@ -82,7 +79,7 @@ def _compare(
     if how.loss == "streaming":
         return streaming.info_nce(image, text, scale)
     if how.loss == "norm_softmax":
-        return losses.norm_softmax(image, text, 1 / float(scale.detach()))
+        return losses.norm_softmax(image, text, 1 / scale.detach().double())
     if how.loss == "sigmoid":
         return losses.sigmoid(image, text, scale, model.logit_bias)
     if how.loss == "multi_positive":

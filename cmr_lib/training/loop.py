@@ -20,7 +20,7 @@ from cmr_lib.training import checkpoint, distributed, schedule, sentences, step
 from cmr_lib.training.frozen import frozen_towers
 from cmr_lib.training.job import Job
 from cmr_lib.training.machine import autocast, choose_device, memory_advice, memory_savers, reproducible
-from cmr_lib.training.pairs import Pairs, same_reports
+from cmr_lib.training.pairs import Pairs, same_reports, text_of
 from cmr_lib.training.state import Run, restore, snapshot
 from cmr_lib.training.stop import end, stopping
 from cmr_lib.training.validate import best_epoch, exhausted, mean, validate
@@ -213,12 +213,9 @@ def _pairs(run: Run, epoch: int, number: int, rows: np.ndarray) -> Pairs:
             images = step.prepare(batch, settings.augment, crop, draws, run.device, part)
         return run.model.video(images).float()
 
-    def text(part: slice) -> torch.Tensor:
-        return found["text"][where[part]] if "text" in found else run.model.text(ids[part], mask[part]).float()
-
     return Pairs(
         image=image,
-        text=text,
+        text=(lambda part: found["text"][where[part]]) if "text" in found else text_of(run.model, ids, mask),
         size=len(rows),
         seed=project.seed_for(settings.seed, "dropout", epoch, number),
         same=same_reports([run.tokens[key].ids for key in keys]) if settings.optim.loss == "multi_positive" else None,

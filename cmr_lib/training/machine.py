@@ -77,10 +77,13 @@ def memory_savers(model: nn.Module, how: params.Optimiser, backend: str = "induc
     blocks = [*tower.blocks, *_layers(model.text)] if how.compile else []
     for block in blocks:
         block.compile(backend=backend)
+    if blocks:
+        tower.read_out = torch.compile(tower.read_out, backend=backend)  # the last block, by another door
     try:
         yield
     finally:
         tower.recompute = False
+        tower.__dict__.pop("read_out", None)
         for block in blocks:
             block._compiled_call_impl = None
 

@@ -33,10 +33,18 @@ class Pairs:
         """Pairs whose images and tokens are already made."""
         return cls(
             image=lambda rows: model.video(images.part(rows)).float(),
-            text=lambda rows: model.text(ids[rows], mask[rows]).float(),
+            text=text_of(model, ids, mask),
             size=len(ids),
             seed=seed,
         )
+
+
+def text_of(
+    model: CMRformer, ids: Int64[Tensor, "b tokens"], mask: Bool[Tensor, "b tokens"]
+) -> Callable[[slice], Tensor]:
+    """Features of reports by rows. A GPU is asked now, while it has nothing to do, whether any report is padded."""
+    whole = mask.is_cuda and bool(mask.all())
+    return lambda rows: model.text(ids[rows], None if whole else mask[rows]).float()
 
 
 def same_reports(reports: list[list[int]]) -> Bool[Tensor, "b b"]:

@@ -80,6 +80,18 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def _move_if_finite(optimiser: torch.optim.Optimizer, numbers: Float32[Tensor, " n"]) -> None:
+    """Move the weights unless a number is not finite, which the fused kernel reads for itself on the device.
+
+    The way of torch.amp.GradScaler: to ask the GPU first would leave it idle until the next kernel is on its way.
+    """
+    optimiser.found_inf = (~numbers.isfinite().all()).float()  # type: ignore[attr-defined]
+    try:
+        optimiser.step()
+    finally:
+        del optimiser.found_inf  # type: ignore[attr-defined]
+
+
 def train_step(
     model: CMRformer,
     optimiser: torch.optim.Optimizer,
@@ -97,14 +109,19 @@ def train_step(
     distributed.sum_gradients(model.parameters())
     squares = temporal_qk_squares(model)
     norm = nn.utils.clip_grad_norm_(model.parameters(), how.clip_norm)
-    # All numbers at once: each question to a GPU waits until it has done all that it was given.
-    norm, *found = torch.stack([norm, *losses, *squares]).tolist()
+    numbers = torch.stack([norm, *losses, *squares])
+    on_its_own = bool(optimiser.defaults.get("fused"))
+    if on_its_own:
+        _move_if_finite(optimiser, numbers)
+    # All numbers at once, last: each question to a GPU waits until it has done all that it was given.
+    norm, *found = numbers.tolist()
     loss, temporal = sum(found[: len(losses)]) / len(losses), math.sqrt(sum(found[len(losses) :]))
     if not (math.isfinite(loss) and math.isfinite(norm)):
         optimiser.zero_grad(set_to_none=True)
         model.load_state_dict(averages, strict=False)
         return StepResult(loss, norm, temporal, done=False)
-    optimiser.step()
+    if not on_its_own:
+        optimiser.step()
     with torch.no_grad():
         model.log_scale.clamp_(max=math.log(LARGEST_SCALE))
     return StepResult(loss, norm, temporal, done=True)
