@@ -234,6 +234,15 @@ def estimate(
     return entry | {name: float(number) for name, number in optional.items() if number is not None}
 
 
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor's name, family and model, where the system says so: virtual machines often give no other name."""
+    if not cpuinfo.is_file():
+        return platform.processor()
+    pairs = (line.partition(":") for line in cpuinfo.read_text(errors="replace").split("\n\n", 1)[0].splitlines())
+    said = {name.strip(): value.strip() for name, _, value in pairs}
+    return ", ".join(said[name] for name in ("model name", "cpu family", "model") if name in said)
+
+
 def run_record(**facts: Any) -> dict[str, Any]:
     """Host facts for an untracked run.json: never part of a tracked output."""
     import importlib.metadata as metadata
@@ -250,6 +259,7 @@ def run_record(**facts: Any) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "machine": platform.machine(),
+        "processor": processor(),
         "versions": versions,
         "git": git.stdout.strip(),
         "environment": {name: os.environ[name] for name in REPRODUCIBLE_ENVIRONMENT if name in os.environ},
@@ -257,9 +267,8 @@ def run_record(**facts: Any) -> dict[str, Any]:
     }
 
 
-# fp32 on two threads with the instruction set capped at AVX2. The bytes of what is trained still differ from one kind
-# of machine to another (LOG.md, 2026-11-26): "AVX2" lets MKL choose how many threads it uses, "AVX2,STRICT" would not.
-# The runner sets these before any numerical library is imported.
+# fp32 on two threads with the instruction set capped at AVX2. Without STRICT, MKL's bits follow the number of threads
+# that it chooses by the machine (LOG.md, 2026-11-26). The runner sets these before any numerical library is imported.
 REPRODUCIBLE_ENVIRONMENT: dict[str, str] = {
     "OMP_NUM_THREADS": "2",
     "MKL_NUM_THREADS": "2",
@@ -267,7 +276,7 @@ REPRODUCIBLE_ENVIRONMENT: dict[str, str] = {
     "NUMBA_NUM_THREADS": "2",
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "MKL_CBWR": "AVX2",
+    "MKL_CBWR": "AVX2,STRICT",
     "OPENBLAS_CORETYPE": "Haswell",
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
     "NUMBA_CPU_NAME": "haswell",

@@ -206,6 +206,16 @@ def test_run_record_names_versions_and_no_place(tmp_path, monkeypatch):
     assert str(tmp_path.home()) + "/" not in json.dumps(record)
 
 
+def test_the_processor_is_named_as_far_as_the_system_names_it(tmp_path):
+    told = tmp_path / "cpuinfo"
+    one = "processor : 0\nmodel name\t: A (R) Chip: two\ncpu family : 6\nmodel\t\t: 207\n"
+    told.write_text(one + "\n" + one.replace("207", "9"))
+    assert project.processor(told) == "A (R) Chip: two, 6, 207"
+    told.write_text("processor : 0\nmodel name : B\n")
+    assert project.processor(told) == "B"
+    assert isinstance(project.processor(tmp_path / "absent"), str)
+
+
 def test_small_helpers(tmp_path):
     assert project.unique(["b", "a", "b"]) == ["b", "a"]
     (tmp_path / "x").mkdir()
