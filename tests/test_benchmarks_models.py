@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from benchmarks import encoder, gpu_step, peers
+from benchmarks import encoder, gpu_step, peer_fixtures, peers
 from cmr_lib.models.video import VideoConfig, VideoEncoder
 
 CPU = torch.device("cpu")
@@ -103,3 +103,20 @@ def test_all_numbers_are_there(monkeypatch):
     assert ours["share_of_rate"] == pytest.approx(work / found["matmul_tflops"])
     assert found["together"]["incomplete"]["share_of_rate"] > 0
     assert "peer_over_ours" not in found
+
+
+def test_fixtures_that_a_peer_does_not_give_are_an_error(monkeypatch, capsys):
+    content = peer_fixtures.load_file(peer_fixtures.DATA / "cmr_clip.safetensors")
+    given = {name: content[name] for name in ("video", "text", "similarity")}
+    monkeypatch.setattr(sys, "argv", ["peer_fixtures.py"])
+    monkeypatch.setattr(peer_fixtures, "cmr_clip", lambda *_: given)
+    assert peer_fixtures.main(["--cmr-clip", "there"]) == 0
+    assert "largest difference 0.0e+00" in capsys.readouterr().out
+    given["text"] = given["text"] + 1e-4
+    assert peer_fixtures.main(["--cmr-clip", "there"]) == 1
+    assert peer_fixtures.main([]) == 2
+
+
+def test_the_peers_outputs_are_asked_of_a_checkout(tmp_path):
+    with pytest.raises(FileNotFoundError, match="not in the checkout"):
+        peer_fixtures.main(["--frozen-in-time", str(tmp_path)])

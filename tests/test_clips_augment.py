@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from torchvision.transforms import v2
 
 from cmr_lib import params
 from cmr_lib.clips import augment as aug
+from cmr_lib.clips.transforms import DRAWS, FURTHEST, OneChange, affine
 
 STILL = params.Augment(
     rotate_deg=0.0, scale=0.0, shift_px=0.0, intensity=0.0, drop_view=0.0, hide_cines=0.0, drop_sentence=0.0
@@ -72,7 +74,7 @@ def test_left_stays_left_and_up_stays_up():
 
 def test_the_affine_map_never_mirrors():
     draws = torch.randn(500, 4, generator=generator()) * 3
-    linear = aug.affine(draws, LIVELY, 16, 24)[:, :, :2]
+    linear = affine(draws, LIVELY, 16, 24)[:, :, :2]
     assert (torch.linalg.det(linear) > 0).all()
 
 
@@ -80,7 +82,7 @@ def test_shift_is_in_pixels():
     x = torch.zeros(1, 1, 1, 25, 25, dtype=torch.uint8)
     x[..., 12, 12] = 255
     settings = STILL.model_copy(update={"shift_px": 2.0})
-    found = aug.affine(torch.tensor([[0.0, 0.0, 1.0, -1.5]]), settings, 25, 25)
+    found = affine(torch.tensor([[0.0, 0.0, 1.0, -1.5]]), settings, 25, 25)
     grid = torch.nn.functional.affine_grid(found, [1, 1, 25, 25], align_corners=False)
     moved = torch.nn.functional.grid_sample(x[:, 0].float(), grid, align_corners=False)
     # looking 2 px further right and 3 px further up moves the dot 2 px left and 3 px down
@@ -139,3 +141,30 @@ def test_cines_are_not_hidden_where_nothing_else_is_left():
     _, sequence, mask = views(300)
     assert aug.hide_cines(sequence, mask, 1.0, generator())[-1].equal(mask[-1])
     assert aug.hide_cines(sequence, mask, 0.0, generator()).equal(mask)
+
+
+def by_torchvision(study, draws, crop):
+    """The same by torchvision's own functions: moved whole, then cropped, then gamma and gain, then the offset."""
+    draws = draws.double().numpy()
+    turn, zoom, shift = draws[0] * LIVELY.rotate_deg, draws[1] * LIVELY.scale, draws[2:4] * LIVELY.shift_px
+    c, s = np.cos(np.radians(turn)), np.sin(np.radians(turn))
+    back = -np.exp(-zoom) * np.array([[c, s], [-s, c]]) @ shift
+    still = {"shear": [0.0, 0.0], "interpolation": v2.InterpolationMode.BILINEAR}
+    moved = v2.functional.affine(study.float() / 255, -float(turn), back.tolist(), float(np.exp(-zoom)), **still)
+    gamma, gain = np.exp(draws[4:6] * LIVELY.intensity).tolist()
+    lit = v2.functional.center_crop(moved, [crop, crop]) ** gamma * gain + float(draws[6]) * LIVELY.intensity / 2
+    return 2 * lit.clamp(0, 1) - 1
+
+
+def test_a_study_is_changed_as_torchvision_changes_it():
+    x, crop = frames(studies=5, side=24), 16
+    draws = torch.randn(5, DRAWS, generator=generator(4)).clamp(-FURTHEST, FURTHEST)
+    found = aug.augment(x, LIVELY, crop, generator(4))
+    for study, row, out in zip(x, draws, found, strict=True):
+        torch.testing.assert_close(out, by_torchvision(study, row, crop), atol=2e-4, rtol=0)
+
+
+def test_the_change_goes_into_a_chain_of_torchvision_transforms():
+    x = frames()
+    blurred = v2.Compose([OneChange(LIVELY, 16, generator()), v2.Lambda(lambda films: films.neg())])(x)
+    assert torch.equal(blurred, -aug.augment(x, LIVELY, 16, generator()))

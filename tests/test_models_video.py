@@ -265,3 +265,10 @@ def test_paper_sized_tower_runs():
     model = encoder(VideoConfig())
     with torch.inference_mode():
         assert model(batch(studies=1, frames=4, side=224)).shape == (1, 768)
+
+
+def test_a_study_without_an_image_is_refused_by_its_place():
+    images = batch(3)
+    images.mask[1] = False
+    with pytest.raises(ValueError, match="Study 1 of the batch has no image"):
+        VideoEncoder(VideoConfig(16, 8, width=16, depth=1, heads=2))(images)

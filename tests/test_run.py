@@ -15,7 +15,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from cmr_lib import params
 from cmr_lib.run import __main__ as runner
 from cmr_lib.run import executed as executed_copy
-from cmr_lib.run import source
+from cmr_lib.run import kernel, source
 
 OTHERS = {"data_dir": "d", "judged": 3, "sweep": {"draws": 1, "neighbours": [5]}, "hearts": 3, "second": 0,
           "study": None, "bootstrap": 9}  # fmt: skip
@@ -271,6 +271,16 @@ def test_termination_ends_the_kernel_too(repository):
     _, alive = psutil.wait_procs(children, timeout=5)
     assert not alive
     assert not (repository / "out").exists()
+
+
+def test_the_grace_after_sigterm_can_be_lengthened_and_is_a_number(monkeypatch):
+    monkeypatch.delenv("CMR_GRACE_S", raising=False)
+    assert kernel.grace_s() == 30
+    monkeypatch.setenv("CMR_GRACE_S", "150")
+    assert kernel.grace_s() == 150
+    monkeypatch.setenv("CMR_GRACE_S", "long")
+    with pytest.raises(params.ParameterError, match="CMR_GRACE_S='long'"):
+        kernel.grace_s()
 
 
 def test_help_answers_without_heavy_libraries():

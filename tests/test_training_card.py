@@ -41,6 +41,15 @@ def test_card_of_frozen_weights_claims_no_training():
     assert "epochs" not in card
 
 
+def test_card_of_weights_from_a_folder_quotes_no_sizes_that_were_not_used():
+    tuned = settings().model_copy(update={"mode": "finetune", "init": "old/model"})
+    card = model_card(tuned, pd.DataFrame(), 5, synthetic=True)
+    assert card.count("that of `init: old/model`") == 2
+    for unused in (f"{tuned.video.depth} blocks", f"{tuned.text.depth} layers", f"Shared space of {tuned.embed_dim}"):
+        assert unused not in card
+        assert unused in model_card(settings(), pd.DataFrame(), 5, synthetic=True)
+
+
 def test_the_sentence_on_the_curves_gives_their_ends_and_the_epoch_that_is_used():
     names = ("loss", "validation_loss", "logit_scale", "alignment", "uniformity", "temporal_qk_grad_norm")
     rows = [(3.0, 3.1, 14.0, 1.9, -0.7, 0.03), (2.0, 2.4, 13.0, 1.5, -1.5, 0.1), (1.25, 2.5, 12.0, 1.1, -2.2, 0.2)]

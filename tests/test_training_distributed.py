@@ -1,6 +1,8 @@
 """Several processes train as one: the loss, its gradients, the curve; launched from a notebook by torchrun or Slurm."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -111,15 +113,53 @@ def test_slurm_gets_a_script_with_every_option_and_its_failure_is_said(tmp_path,
     settings = toy_settings(launch=how, optim={"batch_studies": 8})
     bin_, seen = tmp_path / "bin", tmp_path / "seen"
     bin_.mkdir()
-    (bin_ / "sbatch").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {seen}\ncat "$4" >> {seen}\nexit 7\n')
+    (bin_ / "sbatch").write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {seen}\ncat "$5" >> {seen}\nexit 7\n')
     (bin_ / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
     with pytest.raises(launch.LaunchError, match=r"code 7.*run it again to go on"):
         launch.launch(Job(*stored(tmp_path / "store", settings, monkeypatch), settings), tmp_path / "c")
     text = seen.read_text()
-    assert text.splitlines()[:3] == ["--wait", "--partition=gpu", "--gpus-per-node=4"]
+    assert text.splitlines()[:4] == ["--wait", "--parsable", "--partition=gpu", "--gpus-per-node=4"]
     for words in ("--nodes=2", "--signal=TERM@120", "srun ", "--nproc-per-node 4", "--nnodes 2", "--rdzv-endpoint"):
         assert words in text
+
+
+def commands(folder, monkeypatch, **scripts):
+    """Shell scripts under the names of Slurm's commands, first in PATH."""
+    folder.mkdir()
+    for name, script in scripts.items():
+        (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
+def test_a_slurm_job_trains_and_the_notebook_reads_what_it_left(tmp_path, monkeypatch):
+    """Slurm's commands are scripts here: one node, and `srun` starts what it is given on it."""
+    still = {"video": {"dropout": 0.0}, "text": {"dropout": 0.0}, "optim": {"max_steps": 1}}
+    batch = 'echo 4711; export SLURM_JOB_ID=4711 SLURM_JOB_NODELIST=here; exec bash "${@: -1}"'
+    commands(tmp_path / "bin", monkeypatch, sbatch=batch, scontrol="echo 127.0.0.1", srun='exec "$@"')
+    inline, job = toy_settings(**still), toy_settings(**still, launch={"how": "slurm"})
+    model, *rest = stored(tmp_path / "store", inline, monkeypatch)
+    wanted = launch.launch(Job(model, *rest, inline), tmp_path / "a", progress=False)
+    other, *rest = stored(tmp_path / "store", job, monkeypatch)
+    found = launch.launch(Job(other, *rest, job), tmp_path / "b", progress=False)
+    for name in ("loss", "grad_norm"):
+        assert found[name].tolist() == pytest.approx(wanted[name].tolist(), rel=1e-4)
+    for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+        torch.testing.assert_close(a, b, atol=7e-3, rtol=1e-3)
+    assert not (tmp_path / "b" / "job").exists()
+
+
+def test_a_notebook_that_is_asked_to_end_asks_its_slurm_job_and_waits_for_it(tmp_path, monkeypatch):
+    pid, seen = tmp_path / "pid", tmp_path / "seen"
+    ended = f'echo "$@" > {seen}; kill "$(cat {pid})"'
+    commands(tmp_path / "bin", monkeypatch, sbatch=f"echo 4711; echo $$ > {pid}; exec sleep 60", scancel=ended)
+    asked = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
+    asked.start()
+    with pytest.raises(SystemExit) as left:
+        launch._wait(["sbatch", "--wait", "--parsable", "job.sh"], tmp_path)
+    assert left.value.code == 143
+    assert seen.read_text().split() == ["--signal=TERM", "4711"]
 
 
 def test_slurm_without_its_commands_and_impossible_launches_are_refused(tmp_path, monkeypatch):

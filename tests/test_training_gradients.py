@@ -13,7 +13,7 @@ from torch import nn
 from cmr_lib import losses, streaming
 from cmr_lib.clips.dataset import StudyDataset, collate
 from cmr_lib.models import text
-from cmr_lib.training import gradients, loop, machine, schedule, step, validate
+from cmr_lib.training import gradients, loop, machine, schedule, state, step, validate
 from cmr_lib.training.job import Job
 from cmr_lib.training.pairs import Pairs, same_reports
 from cmr_lib.training.start import start
@@ -107,12 +107,16 @@ def peak_bytes(run):
     return most
 
 
-def test_a_batch_of_1024_fits_into_the_memory_of_32():
+def test_a_batch_of_1024_fits_into_the_memory_of_32_with_the_gradient_of_the_whole():
     model, *_, settings = world()
     how = settings.optim.model_copy(update={"loss": "streaming"})  # a 1,024 × 1,024 matrix would outweigh the toy
     few, many = pairs_of(model, 32), pairs_of(model, 1024)
     small = peak_bytes(lambda: graded(model, few, how))
-    assert peak_bytes(lambda: graded(model, many, how.model_copy(update={"micro_batch": 32}))) <= 1.1 * small
+    parts = how.model_copy(update={"micro_batch": 32})
+    assert peak_bytes(lambda: graded(model, many, parts)) <= 1.1 * small
+    (cached, found), (loss, wanted) = graded(model, many, parts), graded(model, many, how)
+    assert cached == pytest.approx(loss, rel=1e-6)
+    close(found, wanted)
 
 
 def test_accumulated_batches_give_the_mean_of_their_gradients():
@@ -318,3 +322,53 @@ def test_too_little_memory_is_said_with_what_helps_and_changes_nothing(error, mo
     with pytest.raises(MemoryError, match=r"step of 4 studies.*micro_batch.*recompute.*accumulate"):
         loop.fit(Job(model, *rest, settings), progress=False)
     assert all(torch.equal(w, before[name]) for name, w in model.state_dict().items())
+
+
+@pytest.mark.parametrize("where", ["backward", "state of the optimiser"])
+def test_too_little_memory_late_in_a_step_leaves_the_model_as_it_was(where, monkeypatch):
+    model, *_, settings = world(projection_norm="batch")
+    model.train()
+    pairs, optimiser = pairs_of(model, 6), step.make_optimiser(model, settings.optim)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    calls = []
+
+    def full(*_, **__):
+        calls.append(1)
+        if where == "backward" or len(calls) > 9:
+            raise RuntimeError("CUDA out of memory")
+        return real(*_, **__)
+
+    spot, name = (nn.utils, "clip_grad_norm_") if where == "backward" else (torch, "zeros_like")
+    real = getattr(spot, name)
+    monkeypatch.setattr(spot, name, full)
+    with pytest.raises(MemoryError, match="weights are those before"), machine.memory_advice(6):
+        step.train_step(model, optimiser, [pairs], settings.optim)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert all(weight.grad is None for weight in model.parameters())
+    monkeypatch.undo()
+    assert step.train_step(model, optimiser, [pairs], settings.optim).done  # and it can go on
+
+
+def test_what_the_optimiser_keeps_is_what_it_would_have_made_itself():
+    ends = []
+    for ready in (True, False):
+        model, *_, settings = world()
+        optimiser = step.make_optimiser(model, settings.optim)
+        gradients.backward(model.train(), pairs_of(model, 6), settings.optim)
+        if ready:
+            step.prepare_state(optimiser)
+        optimiser.step()
+        ends.append((model.state_dict(), [optimiser.state[weight] for weight in model.parameters()]))
+    (first, kept), (second, own) = ends
+    assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
+    for one, other in zip(kept, own, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) and one[name].dtype == other[name].dtype for name in one)
+
+
+@pytest.mark.parametrize(("fused", "wanted"), [(False, "cpu"), (True, "meta")])
+def test_a_resumed_step_counter_goes_where_the_optimiser_looks_for_it(fused, wanted):
+    weight = nn.Parameter(torch.zeros(1))
+    optimiser, far = torch.optim.AdamW([weight], fused=fused), torch.device("meta")
+    assert state.place_of("step", far, optimiser).type == wanted
+    assert state.place_of("exp_avg", far, optimiser).type == "meta"

@@ -329,6 +329,28 @@ def test_a_folder_of_another_image_size_is_refused(tmp_path):
         start(toy_settings(mode="frozen", init=str(tmp_path), frames={"crop_px": 24}), [])
 
 
+def test_a_folder_of_another_architecture_is_trained_with_a_warning_that_names_both(tmp_path):
+    model, tokenizer, *_ = world()
+    pretrained.save_pretrained(model, tokenizer, tmp_path)
+    width, wider = model.config.video.width, 2 * model.config.video.width
+    other = {"video": {"width": wider}, "embed_dim": 2 * model.config.embed_dim}
+    with pytest.warns(UserWarning, match=rf"video\.width {width} in place of {wider}, embed_dim"):
+        found, _ = start(toy_settings(mode="finetune", init=str(tmp_path), **other), [])
+    assert found.config.video.width == width
+
+
+def test_a_model_of_another_loss_is_given_the_bias_that_the_sigmoid_loss_wants(tmp_path):
+    model, tokenizer, *_ = world()
+    pretrained.save_pretrained(model, tokenizer, tmp_path / "first")
+    how = {"mode": "finetune", "init": str(tmp_path / "first"), "optim": {"loss": "sigmoid", "epochs": 1}}
+    tuned, history = fit(toy_settings(**how))
+    assert np.isfinite(history["loss"]).all()
+    assert tuned.logit_bias.item() != -10.0  # it learns
+    pretrained.save_pretrained(tuned, tokenizer, tmp_path / "second")
+    again, _ = pretrained.from_pretrained(tmp_path / "second")
+    assert torch.equal(again.logit_bias, tuned.logit_bias)
+
+
 def test_absent_cuda_is_said(monkeypatch):
     from cmr_lib.training import machine
 

@@ -57,6 +57,19 @@ def test_without_a_report_to_learn_from_the_settings_are_those_of_frozen_weights
     assert "n = 0 studies have a report" in read.in_words()
 
 
+def test_a_report_without_a_word_in_the_chosen_sections_is_no_pair_and_is_counted(folder):
+    place, keys = folder
+    reports = pd.read_parquet(place / "reports.parquet")
+    reports.loc[reports["study_key"] == keys[1], "impression"] = ""
+    project.write_table(place / "reports.parquet", reports)
+    read = Material.read(place, toy.toy_settings(text={"sections": ["impression"]}))
+    assert read.keys(Split.TRAIN) == keys[:1]
+    assert "1 reports no word of impression" in read.in_words()
+    both = Material.read(place, toy.toy_settings(text={"sections": ["findings", "impression"]}))
+    assert both.keys(Split.TRAIN) == keys[:2]
+    assert both.wordless == 0
+
+
 def test_a_missing_table_names_its_maker(folder):
     place, _ = folder
     (place / "reports.parquet").unlink()

@@ -56,3 +56,30 @@ def test_bf16_on_a_gpu_trains_and_ends_on_it():
     assert model.log_scale.device.type == "cuda"
     assert np.isfinite(history.loss).all()
     assert history.loss.iloc[-1] < history.loss.iloc[0]
+
+
+@pytest.mark.gpu
+def test_a_training_on_a_gpu_goes_on_after_a_stop(tmp_path, monkeypatch):
+    settings = toy_settings(device="cuda", precision="bf16", checkpoint_epochs=1)
+    store, texts = toy_store()
+    train = StudyDataset(store, list(texts), settings.frames)
+
+    def fit():
+        model, tokenizer = start(settings, list(texts.values()))
+        return loop.fit(Job(model, tokenizer, train, texts, None, settings), tmp_path, progress=False)
+
+    real, calls = loop.step.train_step, []
+
+    def stopping(*arguments):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(loop.step, "train_step", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        fit()
+    monkeypatch.setattr(loop.step, "train_step", real)
+    history = fit()
+    assert len(history) == settings.optim.epochs
+    assert np.isfinite(history.loss).all()

@@ -5,27 +5,24 @@ reports say left and right. Images enter as uint8 and leave as float32 in about 
 as exact zeros.
 """
 
-import math
-
 import torch
 from jaxtyping import Bool, Float32, Int64, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from cmr_lib import params
 from cmr_lib.clips.dataset import SEQUENCES
 from cmr_lib.types import Sequence
 
-FURTHEST = 3.0  # standard deviations at which a draw is cut
 
-
-def _to_model(
+def to_model(
     frames: Float32[Tensor, "b f height width"], empty: Bool[Tensor, "b f"]
 ) -> Float32[Tensor, "b f 1 height width"]:
     """[0, 1] → [-1, 1], empty frames → 0."""
     return ((2 * frames - 1) * ~empty[:, :, None, None]).unsqueeze(2)
 
 
-def _empty(frames: UInt8[Tensor, "b f 1 height width"]) -> Bool[Tensor, "b f"]:
+def is_empty(frames: UInt8[Tensor, "b f 1 height width"]) -> Bool[Tensor, "b f"]:
+    """Which frames hold nothing: those that a study lacks."""
     return frames.flatten(2).amax(-1) == 0
 
 
@@ -39,32 +36,7 @@ def centre_crop(frames: UInt8[Tensor, "b f 1 size size"], crop_px: int) -> Float
     _check(frames, crop_px)
     top, left = ((side - crop_px) // 2 for side in frames.shape[-2:])
     middle = frames[:, :, 0, top : top + crop_px, left : left + crop_px]
-    return _to_model(middle.float() / 255, _empty(frames))
-
-
-def affine(
-    draws: Float32[Tensor, "b 4"], settings: params.Augment, crop_px: int, size_px: int
-) -> Float32[Tensor, "b 2 3"]:
-    """Maps from the crop to the stored frame (in units of half a side, as `affine_grid` wants) from standard normals.
-
-    Columns of `draws`: rotation, log of the scale, shift to the right, shift down. The determinant is positive.
-    """
-    angle = draws[:, 0] * math.radians(settings.rotate_deg)
-    zoom = (draws[:, 1] * settings.scale).exp() * crop_px / size_px
-    shift = draws[:, 2:] * settings.shift_px * 2 / size_px
-    cosine, sine = zoom * angle.cos(), zoom * angle.sin()
-    return torch.stack(
-        [torch.stack([cosine, -sine, shift[:, 0]], -1), torch.stack([sine, cosine, shift[:, 1]], -1)], dim=1
-    )
-
-
-def _intensity(
-    frames: Float32[Tensor, "b f height width"], draws: Float32[Tensor, "b 3"], spread: float
-) -> Float32[Tensor, "b f height width"]:
-    """Gamma and gain, both the exponential of a normal of this spread, then an offset of half of it; in [0, 1]."""
-    gamma, gain = ((draws[:, column] * spread).exp()[:, None, None, None] for column in (0, 1))
-    offset = (draws[:, 2] * spread / 2)[:, None, None, None]
-    return (frames.clamp(min=0) ** gamma * gain + offset).clamp(0, 1)
+    return to_model(middle.float() / 255, is_empty(frames))
 
 
 def augment(
@@ -82,13 +54,11 @@ def augment(
     Raises:
         ValueError: the crop is larger than the frame.
     """
+    from cmr_lib.clips.transforms import OneChange  # torchvision takes two seconds to import: for training alone
+
     _check(frames, crop_px)
-    draws = torch.randn(len(frames), 7, generator=generator).clamp(-FURTHEST, FURTHEST)[rows]
-    frames = frames[rows]
-    map_ = affine(draws[:, :4], settings, crop_px, frames.shape[-1])
-    grid = nn.functional.affine_grid(map_, [len(frames), 1, crop_px, crop_px], align_corners=False)
-    moved = nn.functional.grid_sample(frames[:, :, 0].float() / 255, grid, padding_mode="zeros", align_corners=False)
-    return _to_model(_intensity(moved, draws[:, 4:], settings.intensity), _empty(frames))
+    changed: Float32[Tensor, "part f 1 crop crop"] = OneChange(settings, crop_px, generator, rows)(frames)
+    return changed
 
 
 def hide_cines(

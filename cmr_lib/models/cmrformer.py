@@ -7,7 +7,7 @@ temperature is learned in the log and 1 / temperature is held at 100 or below, a
 """
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -112,6 +112,12 @@ class CMRformer(nn.Module):
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / config.temperature)))
         if config.logit_bias is not None:  # of the sigmoid loss; learned
             self.logit_bias = nn.Parameter(torch.tensor(config.logit_bias))
+
+    def want_bias(self) -> None:
+        """Give the model the bias of the sigmoid loss, if it was trained with another loss and has none."""
+        if self.config.logit_bias is None:
+            self.config = replace(self.config, logit_bias=FIRST_BIAS)
+            self.logit_bias = nn.Parameter(torch.tensor(FIRST_BIAS, device=self.log_scale.device))
 
     @property
     def logit_scale(self) -> Float32[Tensor, ""]:

@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from cmr_lib.models.attention import DividedAttention, FrameByFrame
 from cmr_lib.models.clips import AttentionPool, as_clips
 from cmr_lib.models.perceptron import Perceptron
-from cmr_lib.models.study import FrameEmbedding, StudyImages
+from cmr_lib.models.study import FrameEmbedding, StudyImages, refuse_bare
 
 GROUP = 8  # channels of the stem that are normalised together; all of them together learnt scar half as fast
 
@@ -217,9 +217,10 @@ class VideoEncoder(nn.Module):
         return torch.einsum("btd,bt->bd", x, weight) / weight.sum(1, keepdim=True).clamp(min=1)
 
     def forward(self, images: StudyImages) -> Float[Tensor, "b d"]:
-        """Encode studies: all images in one, or clip by clip (`study: set`)."""
+        """Encode studies: all images in one, or clip by clip (`study: set`). Raises ValueError for one without any."""
         images = self._hide_vendors(images)
         if self.pool is None:
+            refuse_bare(images.mask)
             return self._encode(images)
         clips, there = as_clips(images)
         return self.pool(self._encode(clips).unflatten(0, there.shape), there)

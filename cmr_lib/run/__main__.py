@@ -56,7 +56,10 @@ def _arguments() -> argparse.ArgumentParser:
                         help="parameter file (YAML); may be given again, later files win key by key")  # fmt: skip
     parser.add_argument("-s", dest="settings", metavar="KEY=VALUE", action="append", default=[],
                         help="one value, after the files: -s seed=3 -s optim.epochs=2")  # fmt: skip
-    parser.epilog = "CMR_THREADS=n runs on n threads instead of 2; the bytes of the results then differ."
+    parser.epilog = (
+        "CMR_THREADS=n runs on n threads instead of 2; the bytes of the results then differ. CMR_GRACE_S=n lets a "
+        "training finish its step for n seconds after SIGTERM instead of 30."
+    )
     return parser
 
 

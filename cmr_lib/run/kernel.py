@@ -16,7 +16,7 @@ from cmr_lib.run.source import RunError, read
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
-GRACE_S = 30.0  # for a training to finish its step and write a checkpoint
+GRACE_S = 30.0  # for a training to finish its step and write a checkpoint; CMR_GRACE_S says otherwise
 
 _HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 
@@ -36,6 +36,15 @@ def fix_environment() -> None:
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # debugpy's note on frozen modules is noise here
     os.environ.setdefault("TQDM_MININTERVAL", "0.5" if sys.stderr.isatty() else "20")
     os.environ.pop("MPLBACKEND", None)  # a set one would keep figures out of the copy
+
+
+def grace_s() -> float:
+    """How long a training may go on after SIGTERM: a step of the published size takes minutes on a CPU."""
+    said = os.environ.get("CMR_GRACE_S", str(GRACE_S))
+    try:
+        return float(said)
+    except ValueError:
+        raise params.ParameterError(f"CMR_GRACE_S={said!r}: a number of seconds is wanted.") from None
 
 
 @contextmanager
@@ -64,7 +73,7 @@ def killable() -> Iterator[None]:
             for child in children:
                 with suppress(psutil.NoSuchProcess):
                     child.terminate()
-            _, children = psutil.wait_procs(children, GRACE_S)
+            _, children = psutil.wait_procs(children, grace_s())
         for child in children:
             with suppress(psutil.NoSuchProcess):
                 child.kill()

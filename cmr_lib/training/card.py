@@ -26,6 +26,9 @@ def model_card(settings: params.Pretrain, history: pd.DataFrame, n_train: int, *
     )
     text = settings.text
     tower = text.pretrained or f"{text.depth} layers of width {text.width}, WordPiece vocabulary of {text.vocabulary}"
+    space = f"Shared space of {settings.embed_dim}, projection norm `{settings.projection_norm}`."
+    if settings.init != "scratch":  # the settings' sizes were not used
+        tower, space = f"that of `init: {settings.init}`", "Sizes: `config.json` beside the weights."
     learned = (
         f"Nothing here (mode: frozen): these are the weights of init: {settings.init}."
         if frozen
@@ -35,7 +38,7 @@ def model_card(settings: params.Pretrain, history: pd.DataFrame, n_train: int, *
     return f"""# CMRformer, {"phantom-trained" if synthetic else "trained on user data"}
 
 **What.** Image tower: {_tower(settings)}
-Report tower: {tower}. Shared space of {settings.embed_dim}, projection norm `{settings.projection_norm}`.
+Report tower: {tower}. {space}
 Method: Qiu et al. 2023 (arXiv 2304.07675), on the design of Frozen in Time (arXiv 2104.00650).
 
 **Learned from.** {learned}
@@ -52,6 +55,8 @@ are read digit by digit and are only roughly understood. Evaluation with interva
 def _tower(settings: params.Pretrain) -> str:
     """The image tower in a sentence."""
     video, px = settings.video, settings.frames.crop_px
+    if settings.init != "scratch":
+        return f"that of `init: {settings.init}`, {px} px."
     sizes = f"{video.depth} blocks of width {video.width},\n{px} px, patch {video.patch_px} ({video.stem} stem)"
     if video.name == "divided_space_time":
         return f"divided space-time attention, {sizes}, `{video.temporal_init}`."

@@ -87,7 +87,7 @@ def command(how: params.Launch, job: Path) -> list[str]:
             "launch.how is slurm, but there is no `sbatch` here: start the notebook on a login node."
         )
     project.write_text(job / "job.sh", _batch_script(how, job, run, worker))
-    return ["sbatch", "--wait", *how.slurm, str(job / "job.sh")]
+    return ["sbatch", "--wait", "--parsable", *how.slurm, str(job / "job.sh")]
 
 
 def _batch_script(how: params.Launch, job: Path, run: Sequence[str], worker: Sequence[str]) -> str:
@@ -101,14 +101,15 @@ def _batch_script(how: params.Launch, job: Path, run: Sequence[str], worker: Seq
 cd {shlex.quote(str(Path.cwd()))}
 first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 srun {shlex.join(run)} --nnodes {how.nodes} --rdzv-backend c10d --rdzv-id "$SLURM_JOB_ID" \\
-  --rdzv-endpoint "$first:29500" {shlex.join(worker)}
+  --rdzv-endpoint "$first:$((20000 + SLURM_JOB_ID % 20000))" {shlex.join(worker)}
 """
 
 
 def _wait(words: Sequence[str], job: Path) -> None:
     """Run until it ends, its output shown here; SIGTERM is handed on, and the processes checkpoint."""
-    stop = Stop()
-    with stopping(stop), subprocess.Popen(words) as process:
+    stop, slurm = Stop(), words[0] == "sbatch"
+    with stopping(stop), subprocess.Popen(words, stdout=subprocess.PIPE if slurm else None, text=True) as process:
+        number = process.stdout.readline().strip().split(";")[0] if process.stdout else ""  # of the job, at once
         told = False
         while True:
             try:
@@ -116,7 +117,7 @@ def _wait(words: Sequence[str], job: Path) -> None:
                 break
             except subprocess.TimeoutExpired:
                 if stop.asked and not told:
-                    process.terminate()
+                    _hand_on(process, number)
                     told = True
     if stop.asked:
         end()
@@ -125,6 +126,14 @@ def _wait(words: Sequence[str], job: Path) -> None:
             f"Training in several processes ended with code {code}; what they said stands above (slurm: in "
             "job/slurm.log beside the checkpoints). Checkpoints are kept: run it again to go on."
         )
+
+
+def _hand_on(process: "subprocess.Popen[str]", number: str) -> None:
+    """SIGTERM to the processes: torchrun's, or by scancel those of the Slurm job, which `sbatch --wait` outlives."""
+    if number:
+        subprocess.run(["scancel", "--signal=TERM", number], check=False)
+    else:
+        process.terminate()
 
 
 def work(folder: Path) -> None:

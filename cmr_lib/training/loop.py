@@ -183,8 +183,8 @@ def _step(run: Run, epoch: int, number: int, rows: np.ndarray) -> step.StepResul
     optim = run.settings.optim
     first = number * optim.accumulate
     parts = np.split(rows, optim.accumulate)
-    batches = [_pairs(run, epoch, first + count, part) for count, part in enumerate(parts)]
     with memory_advice(len(rows)):
+        batches = [_pairs(run, epoch, first + count, part) for count, part in enumerate(parts)]
         result = step.train_step(run.model, run.optimiser, batches, optim, run.settings.precision)
     run.bad = [] if result.done else [*run.bad, [run.train.study_keys[int(row)] for row in rows]]
     if len(run.bad) >= HALT_AFTER:

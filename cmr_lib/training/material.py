@@ -18,7 +18,7 @@ class Material:
     """studies: those with an image of the frame plan, in the table's order; texts: chosen sections by study key.
 
     settings: as asked for, or `start.without_pairs` where no training study has a report. left_out: studies without an
-    image of the plan.
+    image of the plan. wordless: reports without a word in the chosen sections, which are no report to learn from.
     """
 
     settings: params.Pretrain
@@ -27,6 +27,7 @@ class Material:
     texts: dict[str, str]
     impressions: pd.Series  # by study key
     left_out: int
+    wordless: int
 
     @classmethod
     def read(cls, source: Path, settings: params.Pretrain) -> "Material":
@@ -35,14 +36,15 @@ class Material:
         studies = pd.read_parquet(project.require(source / "studies.parquet", "notebook 02"))
         reports = pd.read_parquet(project.require(source / "reports.parquet", "notebook 02"))
         reports = reports.fillna("").set_index("study_key")
-        texts = {key: " ".join(parts) for key, *parts in reports[settings.text.sections].itertuples(name=None)}
-        if not studies["has_report"][studies["split"] == Split.TRAIN.value].any():
+        told = {key: " ".join(parts) for key, *parts in reports[settings.text.sections].itertuples(name=None)}
+        texts = {key: words for key, words in told.items() if words.strip()}
+        if not studies["study_key"][studies["split"] == Split.TRAIN.value].isin(texts).any():
             settings = start.without_pairs(settings)
         usable = studies["study_key"].isin(
             dataset.with_any_image(clips, studies["study_key"].tolist(), settings.frames)
         )
         kept = studies[usable].reset_index(drop=True)
-        return cls(settings, clips, kept, texts, reports["impression"], int((~usable).sum()))
+        return cls(settings, clips, kept, texts, reports["impression"], int((~usable).sum()), len(told) - len(texts))
 
     def keys(self, split: Split) -> list[str]:
         """Studies of a split that have a report, too."""
@@ -68,6 +70,9 @@ class Material:
             f"**{len(train)}** pairs to learn from, **{len(validation)}** to watch; {self.left_out} studies have "
             "none of the chosen images"
         )
+        if self.wordless:
+            sections = " and ".join(self.settings.text.sections)
+            counted += f", {self.wordless} reports no word of {sections}"
         if train:
             return f"{counted} and are left out. One impression: \n\n> {self.impressions[train[0]]}"
         mode, init = self.settings.mode, self.settings.init

@@ -1,6 +1,7 @@
 """Where a model starts from: scratch, the shipped weights, or a folder of one's own."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from cmr_lib.models import convert, pretrained, text
 from cmr_lib.models.cmrformer import CMRformer, CMRformerConfig, build
 
 RELEASED = Path("weights/demo/model")
+SIZES = ("name", "patch_px", "stem", "width", "depth", "heads", "study")  # of the image tower
 
 
 def without_pairs(settings: params.Pretrain) -> params.Pretrain:
@@ -35,7 +37,7 @@ def start(
     `init: scratch` learns the tokenizer from the training texts, leaving out the words of fewer than
     `text.min_patients` of their `patients` (None: each text is a patient of its own), and draws weights from the seed
     (the towers from `text.pretrained` and `video.weights` where these are given); otherwise both come from a folder,
-    whose sizes win over the settings'.
+    whose sizes win over the settings', with a warning where it is trained further.
 
     Raises:
         ValueError: mode and init do not fit, or the folder's model reads images of another size.
@@ -71,4 +73,17 @@ def _from_folder(settings: params.Pretrain) -> tuple[CMRformer, Any]:
     side = model.config.video.image_px
     if side != settings.frames.crop_px:
         raise ValueError(f"frames.crop_px is {settings.frames.crop_px}, but {folder} reads {side} px.")
+    if settings.mode == "finetune":
+        if others := _others(settings, model.config):
+            warnings.warn(f"{folder} is of another architecture; its own is used: {', '.join(others)}.", stacklevel=3)
+        if settings.optim.loss == "sigmoid":
+            model.want_bias()
     return model, tokenizer
+
+
+def _others(settings: params.Pretrain, found: CMRformerConfig) -> list[str]:
+    """What the settings ask of the model and the folder's does not have, each with both values."""
+    asked = CMRformerConfig.of(settings, found.text)
+    pairs = {f"video.{name}": (getattr(asked.video, name), getattr(found.video, name)) for name in SIZES}
+    pairs["embed_dim"] = (asked.embed_dim, found.embed_dim)
+    return [f"{name} {there} in place of {wanted}" for name, (wanted, there) in pairs.items() if wanted != there]

@@ -89,7 +89,10 @@ def restore(run: Run, found: checkpoint.Checkpoint) -> None:
     for name, weight in run.model.named_parameters():
         kept = {kind: tensors[name] for kind, tensors in by_kind.items() if name in tensors}
         if kept:
-            # The step counter of AdamW stays on the CPU.
-            run.optimiser.state[weight] = {
-                kind: tensor if kind == "step" else tensor.to(run.device) for kind, tensor in kept.items()
-            }
+            places = {kind: place_of(kind, weight.device, run.optimiser) for kind in kept}
+            run.optimiser.state[weight] = {kind: tensor.to(places[kind]) for kind, tensor in kept.items()}
+
+
+def place_of(kind: str, device: torch.device, optimiser: torch.optim.Optimizer) -> torch.device:
+    """Where AdamW wants this part of a weight's state: the step counter with the CPU, unless one kernel moves all."""
+    return torch.device("cpu") if kind == "step" and not optimiser.defaults.get("fused") else device

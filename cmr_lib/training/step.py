@@ -80,6 +80,27 @@ def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate
 
 
+def _undo(model: CMRformer, optimiser: torch.optim.Optimizer, averages: dict[str, Tensor]) -> None:
+    """Put the running averages back and drop the gradients; the weights have not moved yet."""
+    optimiser.zero_grad(set_to_none=True)
+    model.load_state_dict(averages, strict=False)
+
+
+def prepare_state(optimiser: torch.optim.Optimizer) -> None:
+    """What AdamW keeps of every weight, before any has moved: for the lack of it half of them could be left moved.
+
+    PyTorch makes the same zeros in a weight's first step, group by group, between the moves.
+    """
+    if not isinstance(optimiser, torch.optim.AdamW) or optimiser.defaults["amsgrad"]:
+        return
+    for weight in (weight for group in optimiser.param_groups for weight in group["params"]):
+        if weight.grad is not None and not optimiser.state[weight]:
+            where = weight.device if optimiser.defaults.get("fused") else "cpu"
+            step = torch.zeros((), dtype=torch.float32, device=where)
+            averages = {name: torch.zeros_like(weight) for name in ("exp_avg", "exp_avg_sq")}
+            optimiser.state[weight] = {"step": step, **averages}
+
+
 def _move_if_finite(optimiser: torch.optim.Optimizer, numbers: Float32[Tensor, " n"]) -> None:
     """Move the weights unless a number is not finite, which the fused kernel reads for itself on the device.
 
@@ -105,20 +126,24 @@ def train_step(
     """
     optimiser.zero_grad(set_to_none=True)
     averages = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    losses = [gradients.backward(model, pairs, how, precision, 1 / len(batches)) for pairs in batches]
-    distributed.sum_gradients(model.parameters())
-    squares = temporal_qk_squares(model)
-    norm = nn.utils.clip_grad_norm_(model.parameters(), how.clip_norm)
+    try:
+        losses = [gradients.backward(model, pairs, how, precision, 1 / len(batches)) for pairs in batches]
+        distributed.sum_gradients(model.parameters())
+        squares = temporal_qk_squares(model)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), how.clip_norm)
+        prepare_state(optimiser)
+    except BaseException:  # out of memory, say: what is left is the model before the step
+        _undo(model, optimiser, averages)
+        raise
     numbers = torch.stack([norm, *losses, *squares])
     on_its_own = bool(optimiser.defaults.get("fused"))
     if on_its_own:
-        _move_if_finite(optimiser, numbers)
+        _move_if_finite(optimiser, numbers[: 1 + len(losses)])
     # All numbers at once, last: each question to a GPU waits until it has done all that it was given.
     norm, *found = numbers.tolist()
     loss, temporal = sum(found[: len(losses)]) / len(losses), math.sqrt(sum(found[len(losses) :]))
     if not (math.isfinite(loss) and math.isfinite(norm)):
-        optimiser.zero_grad(set_to_none=True)
-        model.load_state_dict(averages, strict=False)
+        _undo(model, optimiser, averages)
         return StepResult(loss, norm, temporal, done=False)
     if not on_its_own:
         optimiser.step()
