@@ -166,5 +166,12 @@ def test_a_study_is_changed_as_torchvision_changes_it():
 
 def test_the_change_goes_into_a_chain_of_torchvision_transforms():
     x = frames()
-    blurred = v2.Compose([OneChange(LIVELY, 16, generator()), v2.Lambda(lambda films: films.neg())])(x)
-    assert torch.equal(blurred, -aug.augment(x, LIVELY, 16, generator()))
+    turned = v2.Compose([OneChange(LIVELY, 16, generator()), v2.Lambda(lambda films: films.neg())])(x)
+    assert torch.equal(turned, -aug.augment(x, LIVELY, 16, generator()))
+
+
+def test_a_crop_that_is_too_large_and_films_of_another_kind_are_refused():
+    with pytest.raises(ValueError, match="crop of 32 px was asked of frames of 24×24"):
+        OneChange(LIVELY, 32, generator())(frames())
+    with pytest.raises(ValueError, match=r"uint8 are wanted, got torch\.float32"):
+        OneChange(LIVELY, 16, generator())(frames().float())

@@ -147,3 +147,12 @@ def test_an_encoder_told_of_no_padding_reads_as_with_a_mask_of_all_tokens():
     ids, tower = torch.randint(5, 50, (3, 7)), small()
     with torch.no_grad():
         torch.testing.assert_close(tower(ids, None), tower(ids, torch.ones(3, 7, dtype=torch.bool)))
+
+
+def test_off_the_cpu_the_mask_is_handed_on_without_a_look_where_the_encoder_takes_it_so():
+    body, far = small().body, torch.ones(3, 7, dtype=torch.bool, device="meta")  # a look at it would be an error
+    assert text.mask_for(body, far).shape == (3, 1, 7, 7)
+    assert text.mask_for(body, torch.ones(3, 7, dtype=torch.bool)).shape == (3, 7)
+    assert text.mask_for(body, None) is None
+    body.config._attn_implementation = "eager"
+    assert text.mask_for(body, far) is far

@@ -278,9 +278,10 @@ def test_the_grace_after_sigterm_can_be_lengthened_and_is_a_number(monkeypatch):
     assert kernel.grace_s() == 30
     monkeypatch.setenv("CMR_GRACE_S", "150")
     assert kernel.grace_s() == 150
-    monkeypatch.setenv("CMR_GRACE_S", "long")
-    with pytest.raises(params.ParameterError, match="CMR_GRACE_S='long'"):
-        kernel.grace_s()
+    for wrong in ("long", "-1", "nan"):
+        monkeypatch.setenv("CMR_GRACE_S", wrong)
+        with pytest.raises(params.ParameterError, match=f"CMR_GRACE_S='{wrong}'"):
+            kernel.fix_environment()  # before anything is started
 
 
 def test_help_answers_without_heavy_libraries():

@@ -150,16 +150,17 @@ def test_a_slurm_job_trains_and_the_notebook_reads_what_it_left(tmp_path, monkey
     assert not (tmp_path / "b" / "job").exists()
 
 
-def test_a_notebook_that_is_asked_to_end_asks_its_slurm_job_and_waits_for_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize("state", ["--state=PENDING", "--signal=TERM"])  # what a waiting, a running job obeys
+def test_a_notebook_that_is_asked_to_end_asks_its_slurm_job_and_waits_for_it(state, tmp_path, monkeypatch):
     pid, seen = tmp_path / "pid", tmp_path / "seen"
-    ended = f'echo "$@" > {seen}; kill "$(cat {pid})"'
+    ended = f'echo "$@" >> {seen}; if [ "$1" = {state} ]; then kill "$(cat {pid})"; fi'
     commands(tmp_path / "bin", monkeypatch, sbatch=f"echo 4711; echo $$ > {pid}; exec sleep 60", scancel=ended)
     asked = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
     asked.start()
     with pytest.raises(SystemExit) as left:
         launch._wait(["sbatch", "--wait", "--parsable", "job.sh"], tmp_path)
     assert left.value.code == 143
-    assert seen.read_text().split() == ["--signal=TERM", "4711"]
+    assert seen.read_text().splitlines()[:2] == ["--state=PENDING 4711", "--signal=TERM 4711"]
 
 
 def test_slurm_without_its_commands_and_impossible_launches_are_refused(tmp_path, monkeypatch):

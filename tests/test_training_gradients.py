@@ -334,10 +334,11 @@ def test_too_little_memory_late_in_a_step_leaves_the_model_as_it_was(where, monk
 
     def full(*_, **__):
         calls.append(1)
-        if where == "backward" or len(calls) > 9:
+        if where == "backward" or len(calls) > first:
             raise RuntimeError("CUDA out of memory")
         return real(*_, **__)
 
+    first = 2 * len(optimiser.param_groups[0]["params"])  # averages of the first group: its moves could begin
     spot, name = (nn.utils, "clip_grad_norm_") if where == "backward" else (torch, "zeros_like")
     real = getattr(spot, name)
     monkeypatch.setattr(spot, name, full)
@@ -347,6 +348,21 @@ def test_too_little_memory_late_in_a_step_leaves_the_model_as_it_was(where, monk
     assert all(weight.grad is None for weight in model.parameters())
     monkeypatch.undo()
     assert step.train_step(model, optimiser, [pairs], settings.optim).done  # and it can go on
+
+
+def test_memory_that_runs_out_between_two_moves_is_said_to_have_spoilt_the_model(monkeypatch):
+    model, *_, settings = world()
+    optimiser = step.make_optimiser(model.train(), settings.optim)
+
+    def full():
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr(optimiser, "step", full)
+    with pytest.raises(MemoryError, match="some have moved and some have not"), machine.memory_advice(6):
+        step.train_step(model, optimiser, [pairs_of(model, 6)], settings.optim)
+    monkeypatch.setattr(optimiser, "step", lambda: (_ for _ in ()).throw(RuntimeError("another")))
+    with pytest.raises(RuntimeError, match="another"):
+        step.train_step(model, optimiser, [pairs_of(model, 6)], settings.optim)
 
 
 def test_what_the_optimiser_keeps_is_what_it_would_have_made_itself():

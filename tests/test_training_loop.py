@@ -337,6 +337,9 @@ def test_a_folder_of_another_architecture_is_trained_with_a_warning_that_names_b
     with pytest.warns(UserWarning, match=rf"video\.width {width} in place of {wider}, embed_dim"):
         found, _ = start(toy_settings(mode="finetune", init=str(tmp_path), **other), [])
     assert found.config.video.width == width
+    narrow = {"text": {"width": 8, "depth": 2}, "projection_norm": "batch", "video": {"patch_px": 12}}
+    with pytest.warns(UserWarning, match=r"patch_px 8 in place of 12, text\.width \d+ in place of 8"):
+        start(toy_settings(mode="finetune", init=str(tmp_path), **narrow), [])
 
 
 def test_a_model_of_another_loss_is_given_the_bias_that_the_sigmoid_loss_wants(tmp_path):

@@ -54,7 +54,7 @@ def test_without_a_report_to_learn_from_the_settings_are_those_of_frozen_weights
     project.write_table(place / "reports.parquet", pd.read_parquet(place / "reports.parquet").iloc[:0])
     read = Material.read(place, toy.toy_settings())
     assert read.settings.mode == "frozen"
-    assert "n = 0 studies have a report" in read.in_words()
+    assert "n = 0 studies have a report to learn from" in read.in_words()
 
 
 def test_a_report_without_a_word_in_the_chosen_sections_is_no_pair_and_is_counted(folder):

@@ -79,7 +79,10 @@ def test_a_training_on_a_gpu_goes_on_after_a_stop(tmp_path, monkeypatch):
     monkeypatch.setattr(loop.step, "train_step", stopping)
     with pytest.raises(KeyboardInterrupt):
         fit()
-    monkeypatch.setattr(loop.step, "train_step", real)
+    left = []
+    monkeypatch.setattr(loop.step, "train_step", lambda *arguments: left.append(1) or real(*arguments))
     history = fit()
+    before = len(train) // settings.optim.batch_studies  # steps of an epoch: the first one's checkpoint was there
+    assert 0 < len(left) < settings.optim.epochs * before
     assert len(history) == settings.optim.epochs
     assert np.isfinite(history.loss).all()

@@ -26,14 +26,15 @@ def is_empty(frames: UInt8[Tensor, "b f 1 height width"]) -> Bool[Tensor, "b f"]
     return frames.flatten(2).amax(-1) == 0
 
 
-def _check(frames: UInt8[Tensor, "b f 1 height width"], crop_px: int) -> None:
+def check(frames: UInt8[Tensor, "b f 1 height width"], crop_px: int) -> None:
+    """Raises ValueError when the crop is larger than the frame."""
     if crop_px > min(frames.shape[-2:]):
         raise ValueError(f"A crop of {crop_px} px was asked of frames of {frames.shape[-2]}×{frames.shape[-1]} px.")
 
 
 def centre_crop(frames: UInt8[Tensor, "b f 1 size size"], crop_px: int) -> Float32[Tensor, "b f 1 crop crop"]:
     """The middle of every frame, for evaluation. Raises ValueError when the crop is larger than the frame."""
-    _check(frames, crop_px)
+    check(frames, crop_px)
     top, left = ((side - crop_px) // 2 for side in frames.shape[-2:])
     middle = frames[:, :, 0, top : top + crop_px, left : left + crop_px]
     return to_model(middle.float() / 255, is_empty(frames))
@@ -56,7 +57,6 @@ def augment(
     """
     from cmr_lib.clips.transforms import OneChange  # torchvision takes two seconds to import: for training alone
 
-    _check(frames, crop_px)
     changed: Float32[Tensor, "part f 1 crop crop"] = OneChange(settings, crop_px, generator, rows)(frames)
     return changed
 

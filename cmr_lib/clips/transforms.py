@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 
 from cmr_lib import params
-from cmr_lib.clips.augment import is_empty, to_model
+from cmr_lib.clips.augment import check, is_empty, to_model
 
 FURTHEST = 3.0  # standard deviations at which a draw is cut
 DRAWS = 7  # rotation, scale, two shifts; gamma, gain, offset
@@ -49,7 +49,8 @@ def intensity(
 class OneChange(v2.Transform):
     """uint8 films of studies (b, f, 1, size, size) → float32 crops (part, f, 1, crop, crop) in about [-1, 1].
 
-    `rows`: the studies of the batch that are made; their draws are those they have in the whole.
+    `rows`: the studies of the batch that are made; their draws are those they have in the whole. Raises ValueError when
+    the crop is larger than the frame, or the films are not uint8.
     """
 
     def __init__(
@@ -59,8 +60,12 @@ class OneChange(v2.Transform):
         self.settings, self.crop_px, self.generator, self.rows = settings, crop_px, generator, rows
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Float32[Tensor, "part 7"]]:
-        """Standard normals, a row a study: a function of the generator's state alone."""
-        draws = torch.randn(len(flat_inputs[0]), DRAWS, generator=self.generator)
+        """Standard normals, a row a study: a function of the generator's state alone. Raises as the whole does."""
+        films = flat_inputs[0]
+        if films.dtype != torch.uint8:
+            raise ValueError(f"Films of uint8 are wanted, got {films.dtype}: this change comes first in a chain.")
+        check(films, self.crop_px)
+        draws = torch.randn(len(films), DRAWS, generator=self.generator)
         return {"draws": draws.clamp(-FURTHEST, FURTHEST)[self.rows]}
 
     def transform(

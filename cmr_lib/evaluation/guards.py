@@ -27,7 +27,7 @@ from cmr_lib.evaluation.material import Material, Settings
 from cmr_lib.types import Split, StoredFrames
 
 NAME = "guards"
-SEEDS = 5
+SEEDS = 20
 RECALL_AT = (1, 10)
 LEAKS = {"patient": 3, "study": 2, "pixels": 4, "look": 5, "report": 3, "near report": 3}  # planted, of each kind
 

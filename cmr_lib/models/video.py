@@ -220,8 +220,10 @@ class VideoEncoder(nn.Module):
         """Encode studies: all images in one, or clip by clip (`study: set`). Raises ValueError for one without any."""
         images = self._hide_vendors(images)
         if self.pool is None:
-            refuse_bare(images.mask)
-            return self._encode(images)
+            complete = all_there(images.mask)
+            if not complete:
+                refuse_bare(images.mask)
+            return self._encode(images, complete)
         clips, there = as_clips(images)
         return self.pool(self._encode(clips).unflatten(0, there.shape), there)
 
@@ -232,9 +234,9 @@ class VideoEncoder(nn.Module):
         kept = torch.rand(len(images.mask), 1, device=images.mask.device) >= self.config.drop_vendor
         return replace(images, vendor=images.vendor * kept)
 
-    def _encode(self, images: StudyImages) -> Float[Tensor, "b d"]:
+    def _encode(self, images: StudyImages, complete: bool | None = None) -> Float[Tensor, "b d"]:
+        complete = all_there(images.mask) if complete is None else complete
         x = self.tokens(images)
-        complete = images.mask.is_cuda and bool(images.mask.all())  # asked once; on a CPU a mask costs next to nothing
         for block in self.blocks[:-1]:
             x = self._run(block, x, images.mask, complete)
         return self._run(self.read_out, x, images.mask, complete)
@@ -268,6 +270,11 @@ class VideoEncoder(nn.Module):
         weights = weights / weights.sum(1, keepdim=True)
         space = weights.unflatten(1, (mask.shape[1], self.grid, self.grid))
         return space, space.sum((2, 3))
+
+
+def all_there(mask: Bool[Tensor, "b f"]) -> bool:
+    """Whether a GPU need not look at the mask; asked once. On a CPU a mask costs next to nothing: False."""
+    return mask.is_cuda and bool(mask.all())
 
 
 def start_time_attention(attention: DividedAttention, how: Literal["frozen_in_time", "zero_output"]) -> None:

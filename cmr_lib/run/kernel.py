@@ -24,7 +24,8 @@ _HEADING = re.compile(r"^#+\s+(.*)$", re.MULTILINE)
 def fix_environment() -> None:
     """Set what makes runs repeatable, before the kernel starts.
 
-    CMR_THREADS=n gives up bytes for speed; HF_HUB_OFFLINE=0 lets transformers fetch a model by name.
+    CMR_THREADS=n gives up bytes for speed; HF_HUB_OFFLINE=0 lets transformers fetch a model by name. Raises
+    ParameterError when CMR_THREADS or CMR_GRACE_S is no number.
     """
     offline = os.environ.get("HF_HUB_OFFLINE", "1")
     os.environ.update(project.REPRODUCIBLE_ENVIRONMENT | {"HF_HUB_OFFLINE": offline})
@@ -32,6 +33,7 @@ def fix_environment() -> None:
         if not threads.isdigit() or int(threads) < 1:
             raise params.ParameterError(f"CMR_THREADS={threads!r}: a whole number of threads is wanted.")
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, threads))
+    grace_s()
     os.environ["CMR_RUN"] = "1"
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # debugpy's note on frozen modules is noise here
     os.environ.setdefault("TQDM_MININTERVAL", "0.5" if sys.stderr.isatty() else "20")
@@ -39,12 +41,14 @@ def fix_environment() -> None:
 
 
 def grace_s() -> float:
-    """How long a training may go on after SIGTERM: a step of the published size takes minutes on a CPU."""
+    """How long a training may go on after SIGTERM: a step of the published size takes minutes on a CPU.
+
+    Raises ParameterError when CMR_GRACE_S is no number of seconds; `fix_environment` asks before anything is started.
+    """
     said = os.environ.get("CMR_GRACE_S", str(GRACE_S))
-    try:
-        return float(said)
-    except ValueError:
-        raise params.ParameterError(f"CMR_GRACE_S={said!r}: a number of seconds is wanted.") from None
+    if not re.fullmatch(r"\d+(\.\d+)?", said):
+        raise params.ParameterError(f"CMR_GRACE_S={said!r}: a number of seconds is wanted.")
+    return float(said)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +28,7 @@ from cmr_lib.training.machine import choose_device
 from cmr_lib.training.stop import Stop, end, stopping
 
 ENDED = "result.safetensors", "history.json"
+AGAIN = 10  # half-seconds until Slurm is asked again to end a job
 
 
 class LaunchError(RuntimeError):
@@ -107,18 +109,19 @@ srun {shlex.join(run)} --nnodes {how.nodes} --rdzv-backend c10d --rdzv-id "$SLUR
 
 def _wait(words: Sequence[str], job: Path) -> None:
     """Run until it ends, its output shown here; SIGTERM is handed on, and the processes checkpoint."""
-    stop, slurm = Stop(), words[0] == "sbatch"
-    with stopping(stop), subprocess.Popen(words, stdout=subprocess.PIPE if slurm else None, text=True) as process:
-        number = process.stdout.readline().strip().split(";")[0] if process.stdout else ""  # of the job, at once
-        told = False
+    stop, slurm, asked = Stop(), words[0] == "sbatch", 0
+    with ExitStack() as open_:
+        said = open_.enter_context((job / "sbatch.out").open("w+", encoding="utf-8")) if slurm else None
+        open_.enter_context(stopping(stop))
+        process = open_.enter_context(subprocess.Popen(words, stdout=said))
         while True:
             try:
                 code = process.wait(timeout=0.5)
                 break
             except subprocess.TimeoutExpired:
-                if stop.asked and not told:
-                    _hand_on(process, number)
-                    told = True
+                if stop.asked and asked % AGAIN == 0 and (slurm or not asked):
+                    _hand_on(process, (job / "sbatch.out").read_text(encoding="utf-8") if slurm else "")
+                asked += stop.asked
     if stop.asked:
         end()
     if code or not all((job / name).is_file() for name in ENDED):
@@ -128,9 +131,14 @@ def _wait(words: Sequence[str], job: Path) -> None:
         )
 
 
-def _hand_on(process: "subprocess.Popen[str]", number: str) -> None:
-    """SIGTERM to the processes: torchrun's, or by scancel those of the Slurm job, which `sbatch --wait` outlives."""
-    if number:
+def _hand_on(process: "subprocess.Popen[bytes]", said: str) -> None:
+    """SIGTERM to torchrun, or to the processes of the Slurm job, which would outlive `sbatch --wait`.
+
+    A job that still waits in the queue takes no signal: it is taken back. Between the two it may have started, so Slurm
+    is asked again until it has ended.
+    """
+    if number := said.strip().split(";")[0]:
+        subprocess.run(["scancel", "--state=PENDING", number], check=False)
         subprocess.run(["scancel", "--signal=TERM", number], check=False)
     else:
         process.terminate()

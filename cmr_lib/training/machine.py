@@ -93,13 +93,30 @@ def _layers(text: nn.Module) -> Iterable[nn.Module]:
     return next((part for part in text.modules() if isinstance(part, nn.ModuleList)), ())
 
 
+class HalfMovedError(MemoryError):
+    """Memory ran out between one weight's move and the next."""
+
+    def __str__(self) -> str:
+        return (
+            "Memory ran out while the weights were moved: some have moved and some have not, so this model is of no "
+            "use. Start again from the last checkpoint, with fewer other programs or a smaller model."
+        )
+
+
+def no_memory(error: BaseException) -> bool:
+    """Whether this says that memory does not suffice."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in NO_MEMORY)
+
+
 @contextmanager
 def memory_advice(studies: int) -> Iterator[None]:
     """Say what to change when memory does not suffice. Raises MemoryError."""
     try:
         yield
+    except HalfMovedError:
+        raise
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and not any(words in str(error).lower() for words in NO_MEMORY):
+        if not no_memory(error):
             raise
         raise MemoryError(
             f"A step of {studies} studies does not fit into memory: set optim.micro_batch (the same gradients), or "

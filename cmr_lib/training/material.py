@@ -36,19 +36,20 @@ class Material:
         studies = pd.read_parquet(project.require(source / "studies.parquet", "notebook 02"))
         reports = pd.read_parquet(project.require(source / "reports.parquet", "notebook 02"))
         reports = reports.fillna("").set_index("study_key")
-        told = {key: " ".join(parts) for key, *parts in reports[settings.text.sections].itertuples(name=None)}
-        texts = {key: words for key, words in told.items() if words.strip()}
-        if not studies["study_key"][studies["split"] == Split.TRAIN.value].isin(texts).any():
+        texts = {key: " ".join(parts) for key, *parts in reports[settings.text.sections].itertuples(name=None)}
+        worded = [key for key, words in texts.items() if words.strip()]
+        if not studies["study_key"][studies["split"] == Split.TRAIN.value].isin(worded).any():
             settings = start.without_pairs(settings)
         usable = studies["study_key"].isin(
             dataset.with_any_image(clips, studies["study_key"].tolist(), settings.frames)
         )
         kept = studies[usable].reset_index(drop=True)
-        return cls(settings, clips, kept, texts, reports["impression"], int((~usable).sum()), len(told) - len(texts))
+        return cls(settings, clips, kept, texts, reports["impression"], int((~usable).sum()), len(texts) - len(worded))
 
     def keys(self, split: Split) -> list[str]:
-        """Studies of a split that have a report, too."""
-        return [key for key in self.studies["study_key"][self.studies["split"] == split.value] if key in self.texts]
+        """Studies of a split that have a report with a word to learn from, too."""
+        own = self.studies["study_key"][self.studies["split"] == split.value]
+        return [key for key in own if self.texts.get(key, "").strip()]
 
     def patients(self, keys: Sequence[str]) -> list[str]:
         """Whose these studies are."""
@@ -76,4 +77,4 @@ class Material:
         if train:
             return f"{counted} and are left out. One impression: \n\n> {self.impressions[train[0]]}"
         mode, init = self.settings.mode, self.settings.init
-        return f"{counted}. n = 0 studies have a report: nothing is trained (mode {mode}, init {init})."
+        return f"{counted}. n = 0 studies have a report to learn from: nothing is trained (mode {mode}, init {init})."

@@ -13,7 +13,7 @@ from cmr_lib.models import convert, pretrained, text
 from cmr_lib.models.cmrformer import CMRformer, CMRformerConfig, build
 
 RELEASED = Path("weights/demo/model")
-SIZES = ("name", "patch_px", "stem", "width", "depth", "heads", "study")  # of the image tower
+SIZES = ("name", "patch_px", "stem", "width", "depth", "heads", "study", "residual", "cls")  # of the image tower
 
 
 def without_pairs(settings: params.Pretrain) -> params.Pretrain:
@@ -83,7 +83,12 @@ def _from_folder(settings: params.Pretrain) -> tuple[CMRformer, Any]:
 
 def _others(settings: params.Pretrain, found: CMRformerConfig) -> list[str]:
     """What the settings ask of the model and the folder's does not have, each with both values."""
-    asked = CMRformerConfig.of(settings, found.text)
-    pairs = {f"video.{name}": (getattr(asked.video, name), getattr(found.video, name)) for name in SIZES}
-    pairs["embed_dim"] = (asked.embed_dim, found.embed_dim)
-    return [f"{name} {there} in place of {wanted}" for name, (wanted, there) in pairs.items() if wanted != there]
+    video, text_ = settings.video, settings.text
+    pairs = {f"video.{name}": (getattr(video, name), getattr(found.video, name)) for name in SIZES}
+    if text_.pretrained is None:
+        sizes = (("width", ("dim", "hidden_size")), ("depth", ("n_layers", "num_hidden_layers")))
+        there = {name: next((found.text[key] for key in keys if key in found.text), None) for name, keys in sizes}
+        pairs |= {f"text.{name}": (getattr(text_, name), size) for name, size in there.items() if size is not None}
+    pairs["text.pool"] = text_.pool, found.text_pool
+    pairs |= {name: (getattr(settings, name), getattr(found, name)) for name in ("embed_dim", "projection_norm")}
+    return [f"{name} {size} in place of {wanted}" for name, (wanted, size) in pairs.items() if wanted != size]

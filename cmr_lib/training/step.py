@@ -13,7 +13,7 @@ from cmr_lib.clips import augment
 from cmr_lib.clips.dataset import Batch
 from cmr_lib.models.cmrformer import LARGEST_SCALE, CMRformer
 from cmr_lib.models.study import StudyImages
-from cmr_lib.training import distributed, gradients
+from cmr_lib.training import distributed, gradients, machine
 from cmr_lib.training.pairs import Pairs
 
 NOT_DECAYED = ("cls", "place", "log_scale", "logit_bias")
@@ -101,6 +101,16 @@ def prepare_state(optimiser: torch.optim.Optimizer) -> None:
             optimiser.state[weight] = {"step": step, **averages}
 
 
+def _move(optimiser: torch.optim.Optimizer) -> None:
+    """Let the optimiser move the weights; raises HalfMovedError when memory runs out on the way."""
+    try:
+        optimiser.step()
+    except (MemoryError, RuntimeError) as error:
+        if machine.no_memory(error):
+            raise machine.HalfMovedError from error
+        raise
+
+
 def _move_if_finite(optimiser: torch.optim.Optimizer, numbers: Float32[Tensor, " n"]) -> None:
     """Move the weights unless a number is not finite, which the fused kernel reads for itself on the device.
 
@@ -108,7 +118,7 @@ def _move_if_finite(optimiser: torch.optim.Optimizer, numbers: Float32[Tensor, "
     """
     optimiser.found_inf = (~numbers.isfinite().all()).float()  # type: ignore[attr-defined]
     try:
-        optimiser.step()
+        _move(optimiser)
     finally:
         del optimiser.found_inf  # type: ignore[attr-defined]
 
@@ -146,7 +156,7 @@ def train_step(
         _undo(model, optimiser, averages)
         return StepResult(loss, norm, temporal, done=False)
     if not on_its_own:
-        optimiser.step()
+        _move(optimiser)
     with torch.no_grad():
         model.log_scale.clamp_(max=math.log(LARGEST_SCALE))
     return StepResult(loss, norm, temporal, done=True)
