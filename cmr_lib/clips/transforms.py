@@ -2,8 +2,8 @@
 
 torchvision's own random transforms draw from the global generator and make one draw for all that they are given. Here
 the draws come from a generator of the batch, so that a run that was broken off goes on with the same ones, and there is
-one a study; the map and the crop are one interpolation, for all studies at once. What comes out is what
-`v2.functional.affine`, `center_crop` and `adjust_gamma` make of each study (tests).
+one a study; the map and the crop are one interpolation, for all studies at once, equal to what `v2.functional.affine`
+and `center_crop` make of each study (tests).
 """
 
 import math
